@@ -1,0 +1,87 @@
+// swift-tools-version: 6.3
+// SPDX-License-Identifier: Apache-2.0
+//
+// One target a room; the arrows go one way only, so the order below is the order to read in:
+// LibPQ and ChangeModel know nothing of the others, Commands knows them all.
+import PackageDescription
+
+/// Language rules that hold for every target, tests included.
+let house: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: house)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .testTarget(
+        name: "\(name)Tests",
+        dependencies: [.byName(name: name)] + dependencies,
+        swiftSettings: house
+    )
+}
+
+let argumentParser = Target.Dependency.product(
+    name: "ArgumentParser", package: "swift-argument-parser")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let lifecycle = Target.Dependency.product(
+    name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+let flyingFox = Target.Dependency.product(name: "FlyingFox", package: "FlyingFox")
+
+let package = Package(
+    name: "walrelay",
+    products: [.executable(name: "walrelay", targets: ["walrelay"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/swhitty/FlyingFox", from: "0.27.1"),
+    ],
+    targets: [
+        .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        room("LibPQ", ["CLibPQ"]),
+        room("ChangeModel"),
+        room("PgOutput", ["ChangeModel"]),
+        room("Replication", ["LibPQ", "ChangeModel", "PgOutput", logging]),
+        room("Snapshot", ["LibPQ", "ChangeModel", "Replication", logging]),
+        room("Sink", ["ChangeModel"]),
+        room("NDJSONSink", ["ChangeModel", "Sink", logging]),
+        room("Pipeline", ["LibPQ", "ChangeModel", "Replication", "Snapshot", "Sink", logging]),
+        room("Settings", [yams]),
+        room("Operations", ["ChangeModel", "Pipeline", logging, lifecycle, flyingFox]),
+        room(
+            "Commands",
+            [
+                "LibPQ", "ChangeModel", "Replication", "Snapshot", "Sink", "NDJSONSink",
+                "Pipeline", "Settings", "Operations", argumentParser, logging, lifecycle,
+            ]),
+        .executableTarget(name: "walrelay", dependencies: ["Commands"], swiftSettings: house),
+
+        .target(name: "Support", dependencies: [], path: "Tests/Support", swiftSettings: house),
+        tests("LibPQ", ["Support"]),
+        tests("ChangeModel"),
+        tests("PgOutput", ["ChangeModel"]),
+        tests("Replication", ["ChangeModel", "PgOutput", "LibPQ", "Support"]),
+        tests("Snapshot", ["ChangeModel", "LibPQ", "Replication", "Support"]),
+        tests("Sink", ["ChangeModel"]),
+        tests("NDJSONSink", ["ChangeModel", "Sink", "Support"]),
+        tests("Pipeline", ["ChangeModel", "Sink", "Support"]),
+        tests("Settings", ["Support"]),
+        tests("Operations", ["ChangeModel", "Pipeline", "Support"]),
+        tests("Commands", ["Support"]),
+        .testTarget(
+            name: "Integration",
+            dependencies: ["Support", "walrelay"],
+            path: "Tests/Integration",
+            swiftSettings: house
+        ),
+    ]
+)
