@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Where a task goes on. It lives in the sink, made durable together with the data, and nowhere
+// else (rule 1). What it says about the source is what tells a slot that was made anew, another
+// cluster or a changed table from the one that was left.
+
+/// The state of a task as its sink keeps it.
+public struct Checkpoint: Sendable, Equatable, Codable {
+    /// How far the initial snapshot is.
+    public enum SnapshotState: String, Sendable, Codable {
+        /// Begun; what the sink holds of it is thrown away on the next start.
+        case running
+        /// Whole in the sink, or never asked for.
+        case complete
+    }
+
+    /// The task's name from the settings.
+    public var task: String
+    /// `pg_control_system().system_identifier` of the source, in decimal.
+    public var systemIdentifier: String
+    /// The database that the slot belongs to.
+    public var database: String
+    /// The name of the slot.
+    public var slot: String
+    /// Every transaction whose commit lies before this position is in the sink, whole; none after.
+    public var position: LSN
+    /// How far the snapshot is.
+    public var snapshot: SnapshotState
+    /// The slot's consistent point at which the snapshot was taken; `nil` where none was asked for.
+    public var snapshotLSN: LSN?
+    /// The relations as last seen before `position`, in the order of their OIDs.
+    public var relations: [Relation]
+
+    /// Creates a checkpoint.
+    public init(
+        task: String, systemIdentifier: String, database: String, slot: String, position: LSN,
+        snapshot: SnapshotState, snapshotLSN: LSN?, relations: [Relation]
+    ) {
+        self.task = task
+        self.systemIdentifier = systemIdentifier
+        self.database = database
+        self.slot = slot
+        self.position = position
+        self.snapshot = snapshot
+        self.snapshotLSN = snapshotLSN
+        self.relations = relations
+    }
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A table as the stream describes it. `Relation` is what the server says (and what a checkpoint
+// keeps); `RelationVersion` is the same with its types resolved, shared by all the changes that
+// were made under it.
+
+/// What the server sends as the old row of an UPDATE or DELETE (`pg_class.relreplident`).
+public enum ReplicaIdentity: UInt8, Sendable, Codable {
+    /// The primary key's columns; nothing where the table has none.
+    case `default` = 0x64
+    /// Nothing at all.
+    case nothing = 0x6E
+    /// The whole old row.
+    case full = 0x66
+    /// The columns of one unique index.
+    case index = 0x69
+}
+
+/// One column of a relation.
+public struct Column: Sendable, Hashable, Codable {
+    /// The column's name, unquoted.
+    public var name: String
+    /// The OID of the column's type, a domain's own OID included.
+    public var typeOID: UInt32
+    /// The type modifier (length, precision …); -1 where there is none.
+    public var typeModifier: Int32
+    /// Whether the column belongs to the replica identity.
+    public var isKey: Bool
+
+    /// Creates a column.
+    public init(name: String, typeOID: UInt32, typeModifier: Int32 = -1, isKey: Bool = false) {
+        self.name = name
+        self.typeOID = typeOID
+        self.typeModifier = typeModifier
+        self.isKey = isKey
+    }
+}
+
+/// A table as a relation message describes it.
+public struct Relation: Sendable, Hashable, Codable {
+    /// The table's OID; it survives renaming and not dropping.
+    public var oid: UInt32
+    /// The schema's name, unquoted; `pg_catalog` where the wire had an empty name.
+    public var schema: String
+    /// The table's name, unquoted.
+    public var name: String
+    /// What old rows hold.
+    public var replicaIdentity: ReplicaIdentity
+    /// The published columns in the server's order.
+    public var columns: [Column]
+
+    /// Creates a relation.
+    public init(
+        oid: UInt32, schema: String, name: String, replicaIdentity: ReplicaIdentity,
+        columns: [Column]
+    ) {
+        self.oid = oid
+        self.schema = schema
+        self.name = name
+        self.replicaIdentity = replicaIdentity
+        self.columns = columns
+    }
+
+    /// `schema.name`, for people; not quoted, so never for SQL.
+    public var qualifiedName: String { "\(schema).\(name)" }
+}
+
+/// A relation together with its resolved column types, as one span of the stream saw it.
+///
+/// Immutable and shared: batches refer to it, encoders prepare themselves once per version.
+public final class RelationVersion: Sendable {
+    /// What the server said.
+    public let relation: Relation
+    /// One entry a column, in the order of `relation.columns`.
+    public let types: [ValueType]
+    /// Distinguishes the versions of one run; never reused within a process.
+    public let version: UInt64
+
+    /// Creates a version; `types` has one entry a column.
+    public init(relation: Relation, types: [ValueType], version: UInt64) {
+        precondition(types.count == relation.columns.count, "one type a column")
+        self.relation = relation
+        self.types = types
+        self.version = version
+    }
+}
