@@ -84,8 +84,15 @@ public struct Change: Sendable {
     /// Creates a change.
     @inlinable
     public init(
-        kind: ChangeKind, old: OldTuple, relation: Int32, transaction: Int32, newCells: UInt32,
-        oldCells: UInt32, lsn: LSN, ordinal: UInt64, relationOrdinal: UInt64
+        kind: ChangeKind,
+        old: OldTuple,
+        relation: Int32,
+        transaction: Int32,
+        newCells: UInt32,
+        oldCells: UInt32,
+        lsn: LSN,
+        ordinal: UInt64,
+        relationOrdinal: UInt64
     ) {
         self.kind = kind
         self.old = old
@@ -129,8 +136,9 @@ public struct ChangeBatch: Sendable {
     public var relations: [RelationVersion] = []
     /// The transactions that `changes` refer to.
     public var transactions: [Transaction] = []
-    /// How many of the changes, from the first on, belong to transactions that end in this batch
-    /// or ended before it. The rest belongs to one transaction that goes on in the next batch.
+    /// How many of the changes, from the first on, belong to transactions that end in this batch.
+    ///
+    /// The rest belongs to one transaction that goes on in the next batch.
     public var committedCount = 0
     /// How many transactions end in this batch.
     public var committedTransactions = 0

@@ -33,8 +33,14 @@ public struct Checkpoint: Sendable, Equatable, Codable {
 
     /// Creates a checkpoint.
     public init(
-        task: String, systemIdentifier: String, database: String, slot: String, position: LSN,
-        snapshot: SnapshotState, snapshotLSN: LSN?, relations: [Relation]
+        task: String,
+        systemIdentifier: String,
+        database: String,
+        slot: String,
+        position: LSN,
+        snapshot: SnapshotState,
+        snapshotLSN: LSN?,
+        relations: [Relation]
     ) {
         self.task = task
         self.systemIdentifier = systemIdentifier

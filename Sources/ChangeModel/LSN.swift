@@ -21,7 +21,10 @@ public struct LSN: Sendable, Hashable, Comparable, RawRepresentable {
     /// Parses `XXXXXXXX/XXXXXXXX`: one to eight hexadecimal digits on each side, nothing else.
     public init?(_ text: some StringProtocol) {
         let halves = text.utf8.split(
-            separator: UInt8(ascii: "/"), maxSplits: 1, omittingEmptySubsequences: false)
+            separator: UInt8(ascii: "/"),
+            maxSplits: 1,
+            omittingEmptySubsequences: false
+        )
         guard halves.count == 2, let high = Self.half(halves[0]), let low = Self.half(halves[1])
         else { return nil }
         rawValue = UInt64(high) << 32 | UInt64(low)
@@ -68,7 +71,9 @@ extension LSN: Codable {
         let text = try container.decode(String.self)
         guard let lsn = LSN(text) else {
             throw DecodingError.dataCorruptedError(
-                in: container, debugDescription: "\"\(text)\" is not an LSN such as 16/B374D848")
+                in: container,
+                debugDescription: "\"\(text)\" is not an LSN such as 16/B374D848"
+            )
         }
         self = lsn
     }

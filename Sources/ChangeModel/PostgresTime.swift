@@ -17,7 +17,8 @@ public struct PostgresTime: Sendable, Hashable, Comparable {
     /// A moment from microseconds since 1970-01-01; one that does not fit is clamped.
     public init(unixMicroseconds: Int64) {
         let (difference, overflow) = unixMicroseconds.subtractingReportingOverflow(
-            Self.unixOffsetSeconds * 1_000_000)
+            Self.unixOffsetSeconds * 1_000_000
+        )
         microseconds = overflow ? Int64.min : difference
     }
 
@@ -25,7 +26,8 @@ public struct PostgresTime: Sendable, Hashable, Comparable {
     @inlinable
     public var unixMicroseconds: Int64 {
         let (sum, overflow) = microseconds.addingReportingOverflow(
-            Self.unixOffsetSeconds * 1_000_000)
+            Self.unixOffsetSeconds * 1_000_000
+        )
         return overflow ? Int64.max : sum
     }
 

@@ -51,7 +51,10 @@ public struct Relation: Sendable, Hashable, Codable {
 
     /// Creates a relation.
     public init(
-        oid: UInt32, schema: String, name: String, replicaIdentity: ReplicaIdentity,
+        oid: UInt32,
+        schema: String,
+        name: String,
+        replicaIdentity: ReplicaIdentity,
         columns: [Column]
     ) {
         self.oid = oid

@@ -42,7 +42,10 @@ public struct WalrelayError: Error, Sendable, Equatable {
 
     /// Creates an error; by default one that no retry mends.
     public init(
-        _ code: String, exit: ExitCode, _ message: String, hint: String = "",
+        _ code: String,
+        exit: ExitCode,
+        _ message: String,
+        hint: String = "",
         isTransient: Bool = false
     ) {
         self.code = code

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What every destination promises. A sink is driven from one thread that belongs to it and may
+// block there; nothing else ever touches it. The order of calls:
+//
+//   open → [beginSnapshot → write* → commit] → (write* → commit)* → close
+//
+// `write` may be followed by `rollback` instead of `commit`, at any time; then the sink is as its
+// last checkpoint says and writing goes on from there.
+
+public import ChangeModel
+
+/// A destination of changes that keeps the checkpoint together with the data.
+public protocol Sink: AnyObject {
+    /// Restores the sink to its checkpoint and returns it; `nil` where it never held one.
+    ///
+    /// What lies behind the checkpoint (a killed run's tail, an unfinished snapshot) is gone when
+    /// this returns. Throws `WalrelayError`.
+    func open() throws -> Checkpoint?
+
+    /// Throws away what an unfinished snapshot left and makes a `.running` checkpoint durable.
+    ///
+    /// What a finished snapshot and the stream after it left is kept: the caller asks for a
+    /// snapshot only where there is no such checkpoint.
+    func beginSnapshot(_ checkpoint: Checkpoint) throws
+
+    /// Takes the changes of a batch, durable or not, in the order of the batch.
+    func write(_ batch: borrowing ChangeBatch) throws
+
+    /// Makes everything up to the last batch's `committedCount` durable together with `checkpoint`.
+    ///
+    /// When this returns the change cannot be lost by a crash of this process or of its machine.
+    /// What was written behind `committedCount` stays written and uncommitted. The last batch may
+    /// have been empty: then only the position moves.
+    func commit(_ checkpoint: Checkpoint) throws
+
+    /// Forgets whatever was written since the last commit.
+    func rollback() throws
+
+    /// Lets go of files and connections; what was not committed is rolled back.
+    func close() throws
+
+    /// What the sink has done since it was opened.
+    var statistics: SinkStatistics { get }
+}
+
+/// Counters and details of a sink for the status.
+public struct SinkStatistics: Sendable, Equatable {
+    /// Bytes handed to the destination.
+    public var bytesWritten: UInt64 = 0
+    /// Commits made durable.
+    public var commits: UInt64 = 0
+    /// What else the kind of sink can tell, such as the file that is being written.
+    public var details: [String: String] = [:]
+
+    /// Nothing done yet.
+    public init() {}
+}
+
+/// What a sink may ask of the pipeline that drives it.
+public protocol SinkSupervisor: Sendable {
+    /// Waits before the `attempt`-th retry (from 1) of something that is expected to mend itself.
+    ///
+    /// Reports the error, keeps the watchdog fed and sleeps with backoff. Throws
+    /// `CancellationError` once the task is asked to stop, and the error itself, no longer
+    /// transient, once the time for retries is used up.
+    func waitBeforeRetry(of error: WalrelayError, attempt: Int) throws
+}
