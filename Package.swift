@@ -47,7 +47,7 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
-        room("LibPQ", ["CLibPQ"]),
+        room("LibPQ", ["CLibPQ", "ChangeModel"]),
         room("ChangeModel"),
         room("PgOutput", ["ChangeModel"]),
         room("Replication", ["LibPQ", "ChangeModel", "PgOutput", logging]),

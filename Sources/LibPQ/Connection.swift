@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The only caller of libpq. A connection belongs to one thread at a time and blocks only in
+// poll(2), where a `StopSignal` ends the waiting. Whatever it returns is a copy; the bytes of
+// COPY are lent for the length of a closure.
+
+import CLibPQ
+import Glibc
+
+/// A connection to a server; closed when it goes out of scope.
+public struct Connection: ~Copyable {
+    let handle: OpaquePointer
+    let stop: StopSignal?
+
+    private init(owning handle: OpaquePointer, stop: StopSignal?) {
+        self.handle = handle
+        self.stop = stop
+    }
+
+    deinit { PQfinish(handle) }
+
+    /// Makes a connection; blocks for at most `parameters.connectTimeout`.
+    ///
+    /// Throws `PostgresError` of kind `connect`, `timeout` or `interrupted`. With several hosts
+    /// libpq tries them in turn and the time is shared by all of them.
+    public static func open(
+        _ parameters: ConnectionParameters,
+        stop: StopSignal? = nil
+    ) throws(PostgresError) -> Connection {
+        let keywords = parameters.effectiveKeywords
+        var names = keywords.map { strdup($0.0).map { UnsafePointer($0) } }
+        var values = keywords.map { strdup($0.1).map { UnsafePointer($0) } }
+        names.append(nil)
+        values.append(nil)
+        defer {
+            for pointer in names + values { free(UnsafeMutablePointer(mutating: pointer)) }
+        }
+        guard let handle = PQconnectStartParams(names, values, 1) else {
+            throw PostgresError(kind: .connect, message: "libpq is out of memory")
+        }
+        let connection = Connection(owning: handle, stop: stop)
+        // libpq keeps the SQLSTATE of a refused login only in the text, and only a verbose one.
+        PQsetErrorVerbosity(handle, PQERRORS_VERBOSE)
+        PQsetNoticeProcessor(handle, { _, _ in }, nil)
+        try connection.finishConnecting(within: parameters.connectTimeout)
+        PQsetErrorVerbosity(handle, PQERRORS_DEFAULT)
+        return connection
+    }
+
+    private func finishConnecting(within limit: Duration) throws(PostgresError) {
+        let deadline = ContinuousClock.now + limit
+        var state = PGRES_POLLING_WRITING
+        if PQstatus(handle) == CONNECTION_BAD { throw connectError() }
+        while state != PGRES_POLLING_OK {
+            if state == PGRES_POLLING_FAILED { throw connectError() }
+            let events = state == PGRES_POLLING_READING ? POLLIN : POLLOUT
+            try wait(for: Int16(events), until: deadline)
+            state = PQconnectPoll(handle)
+        }
+    }
+
+    /// The server's version as libpq gives it: 150018 for 15.18.
+    public var serverVersion: Int { Int(PQserverVersion(handle)) }
+
+    /// The process id of the server's backend.
+    public var backendPID: Int { Int(PQbackendPID(handle)) }
+
+    /// The socket, for poll(2); -1 once the connection is lost.
+    public var socket: Int32 { PQsocket(handle) }
+
+    /// A setting that the server reports, such as `server_encoding`.
+    public func parameterStatus(_ name: String) -> String? {
+        PQparameterStatus(handle, name).map { String(cString: $0) }
+    }
+
+    /// Runs a statement, or several, by the simple protocol and returns the last one's rows.
+    ///
+    /// Blocks until the answer is whole; `limit` bounds that, and a statement that runs out of
+    /// time or is interrupted is cancelled on the server.
+    @discardableResult
+    public func query(
+        _ statement: String,
+        within limit: Duration = .seconds(60)
+    ) throws(PostgresError) -> QueryResult {
+        guard PQsendQuery(handle, statement) == 1 else { throw lostError() }
+        return try lastResult(until: .now + limit)
+    }
+
+    /// Runs one statement with parameters; not possible on a replication connection.
+    @discardableResult
+    public func query(
+        _ statement: String,
+        parameters: [String?],
+        within limit: Duration = .seconds(60)
+    ) throws(PostgresError) -> QueryResult {
+        let copies = parameters.map { value in value.flatMap { strdup($0) } }
+        defer { for pointer in copies { free(pointer) } }
+        let values = copies.map { $0.map { UnsafePointer($0) } }
+        let sent = PQsendQueryParams(
+            handle,
+            statement,
+            Int32(values.count),
+            nil,
+            values,
+            nil,
+            nil,
+            0
+        )
+        guard sent == 1 else { throw lostError() }
+        return try lastResult(until: .now + limit)
+    }
+
+    func lastResult(
+        until deadline: ContinuousClock.Instant
+    ) throws(PostgresError)
+        -> QueryResult
+    {
+        var last: OpaquePointer?
+        var failure: PostgresError?
+        while let result = try nextResult(until: deadline) {
+            switch PQresultStatus(result) {
+            case PGRES_FATAL_ERROR, PGRES_BAD_RESPONSE:
+                failure = failure ?? error(of: result)
+                PQclear(result)
+            case PGRES_COPY_BOTH, PGRES_COPY_OUT, PGRES_COPY_IN:
+                PQclear(last)
+                return QueryResult(owning: result)
+            default:
+                PQclear(last)
+                last = result
+            }
+        }
+        if let failure {
+            PQclear(last)
+            throw failure
+        }
+        guard let last else { throw lostError() }
+        return QueryResult(owning: last)
+    }
+
+    /// The next result of the running statement, `nil` after the last.
+    func nextResult(
+        until deadline: ContinuousClock.Instant
+    ) throws(PostgresError)
+        -> OpaquePointer?
+    {
+        try flush(until: deadline)
+        while PQisBusy(handle) == 1 {
+            do {
+                try wait(for: Int16(POLLIN), until: deadline)
+            } catch {
+                cancel()
+                throw error
+            }
+            guard PQconsumeInput(handle) == 1 else { throw lostError() }
+        }
+        return PQgetResult(handle)
+    }
+
+    func flush(until deadline: ContinuousClock.Instant) throws(PostgresError) {
+        while true {
+            switch PQflush(handle) {
+            case 0: return
+            case 1: try wait(for: Int16(POLLOUT | POLLIN), until: deadline)
+            default: throw lostError()
+            }
+            guard PQconsumeInput(handle) == 1 else { throw lostError() }
+        }
+    }
+
+    /// Asks the server to give up the running statement; blocks for one round trip.
+    public func cancel() {
+        guard let cancel = PQgetCancel(handle) else { return }
+        defer { PQfreeCancel(cancel) }
+        var message = [CChar](repeating: 0, count: 256)
+        _ = PQcancel(cancel, &message, Int32(message.count))
+    }
+
+    /// Waits until the socket is ready, the deadline passes or a stop is requested.
+    func wait(for events: Int16, until deadline: ContinuousClock.Instant) throws(PostgresError) {
+        while true {
+            guard socket >= 0 else { throw lostError() }
+            let left = deadline - .now
+            guard left > .zero else {
+                throw PostgresError(kind: .timeout, message: "no answer within the time limit")
+            }
+            var set = [
+                pollfd(fd: socket, events: events, revents: 0),
+                pollfd(fd: stop?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
+            ]
+            let ready = poll(&set, 2, left.pollMilliseconds)
+            if set[1].revents != 0, stop?.isRequested == true {
+                throw PostgresError(kind: .interrupted, message: "stopped")
+            }
+            if ready > 0 || (ready < 0 && errno != EINTR) { return }
+        }
+    }
+}

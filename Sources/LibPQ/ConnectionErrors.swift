@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From libpq's texts and fields to `PostgresError`.
+
+import CLibPQ
+
+extension Connection {
+    /// The error of a login that failed.
+    ///
+    /// libpq 15 gives the SQLSTATE of a refused login in the verbose text only:
+    /// `… FATAL:  28P01: password authentication failed for user "x"`.
+    func connectError() -> PostgresError {
+        let lines = String(cString: PQerrorMessage(handle)).split(separator: "\n")
+            .map(String.init)
+        var error = PostgresError(kind: .connect, message: "")
+        // LOCATION tells the server's source file, which helps nobody here.
+        var kept = lines.filter { !$0.hasPrefix("LOCATION:") }
+        for index in kept.indices {
+            guard let (state, range) = Self.sqlState(in: kept[index]) else { continue }
+            kept[index].removeSubrange(range)
+            // Of several hosts' answers the one that says why a login is refused is the one to
+            // mend; the last one otherwise.
+            if !error.sqlState.hasPrefix("28") && error.sqlState != "3D000" {
+                error.sqlState = state
+            }
+        }
+        error.message = kept.joined(separator: "; ")
+        if error.message.isEmpty { error.message = "libpq gave no reason" }
+        return error
+    }
+
+    /// The error of a connection that is lost or that libpq gave up.
+    func lostError() -> PostgresError {
+        let text = String(cString: PQerrorMessage(handle))
+        let lines = text.split(separator: "\n").map(String.init)
+        let message = lines.isEmpty ? "the connection was lost" : lines.joined(separator: "; ")
+        return PostgresError(kind: .connectionLost, message: message)
+    }
+
+    /// The error that a result carries.
+    func error(of result: OpaquePointer) -> PostgresError {
+        func field(_ letter: Character) -> String {
+            guard let code = letter.asciiValue,
+                let text = PQresultErrorField(result, Int32(code))
+            else { return "" }
+            return String(cString: text)
+        }
+        guard !field("C").isEmpty else { return lostError() }
+        return PostgresError(
+            kind: .server,
+            sqlState: field("C"),
+            message: field("M"),
+            detail: field("D"),
+            hint: field("H")
+        )
+    }
+
+    /// Finds `:  XXXXX: ` in a verbose message; the range is what to take out for people.
+    private static func sqlState(in line: String) -> (String, Range<String.Index>)? {
+        guard let match = line.firstMatch(of: #/:  ([0-9A-Z]{5}): /#) else { return nil }
+        let start = line.index(match.range.lowerBound, offsetBy: 3)
+        return (String(match.output.1), start..<match.range.upperBound)
+    }
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What libpq or the server refused, with the SQLSTATE where there is one. Appendix A of the
+// PostgreSQL documentation lists the codes.
+
+public import ChangeModel
+
+/// An error of a connection or of a statement.
+public struct PostgresError: Error, Sendable, Equatable {
+    /// Where the error arose.
+    public enum Kind: Sendable, Equatable {
+        /// No connection could be made.
+        case connect
+        /// The connection was lost, or libpq cannot go on with it.
+        case connectionLost
+        /// The server refused a statement.
+        case server
+        /// A time limit of our own passed.
+        case timeout
+        /// The task was asked to stop while it waited.
+        case interrupted
+    }
+
+    /// Where the error arose.
+    public var kind: Kind
+    /// The five characters of the SQLSTATE; empty where the server said none.
+    public var sqlState: String
+    /// The primary message, one line.
+    public var message: String
+    /// The server's detail, or empty.
+    public var detail: String
+    /// The server's hint, or empty.
+    public var hint: String
+
+    /// Creates an error.
+    public init(
+        kind: Kind,
+        sqlState: String = "",
+        message: String,
+        detail: String = "",
+        hint: String = ""
+    ) {
+        self.kind = kind
+        self.sqlState = sqlState
+        self.message = message
+        self.detail = detail
+        self.hint = hint
+    }
+
+    /// Whether the same attempt may succeed later without anybody's help.
+    public var isTransient: Bool {
+        switch kind {
+        case .interrupted: false
+        case .connectionLost, .timeout: true
+        case .connect: sqlState.isEmpty || Self.isTransient(sqlState)
+        case .server: Self.isTransient(sqlState)
+        }
+    }
+
+    /// Whether the server refused the login: wrong password, no such role or database, pg_hba.conf.
+    public var refusesLogin: Bool {
+        kind == .connect
+            && (sqlState.hasPrefix("28") || sqlState == "3D000" || sqlState == "42501")
+    }
+
+    private static func isTransient(_ sqlState: String) -> Bool {
+        switch sqlState.prefix(2) {
+        case "08", "40", "53", "57", "58": sqlState != "57014"
+        default: sqlState == "55006" || sqlState == "55P03"
+        }
+    }
+}
+
+extension PostgresError: CustomStringConvertible {
+    /// Message, SQLSTATE, detail and hint in one line.
+    public var description: String {
+        var text = message
+        if !sqlState.isEmpty { text += " (SQLSTATE \(sqlState))" }
+        if !detail.isEmpty { text += "; \(detail)" }
+        if !hint.isEmpty { text += "; hint: \(hint)" }
+        return text
+    }
+}
+
+extension WalrelayError {
+    /// An error of PostgreSQL as the operator is told it.
+    ///
+    /// `action` says what was attempted and on what, such as `connecting to the source db:5432`.
+    public init(_ error: PostgresError, while action: String, hint: String = "") {
+        let message = "\(action): \(error)"
+        if error.refusesLogin {
+            let advice =
+                "check source.user, the password, source.database and the server's pg_hba.conf"
+            self.init(
+                "source.login_refused",
+                exit: .prerequisite,
+                message,
+                hint: hint.isEmpty ? advice : hint
+            )
+        } else if error.isTransient {
+            self.init(
+                "source.unreachable",
+                exit: .unreachable,
+                message,
+                hint: hint,
+                isTransient: true
+            )
+        } else if error.kind == .interrupted {
+            self.init("stopped", exit: .success, message)
+        } else {
+            self.init("source.refused", exit: .prerequisite, message, hint: hint)
+        }
+    }
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every name and value that goes into a statement passes here; nothing else builds SQL from
+// strings that somebody else chose. Safe with standard_conforming_strings off, too.
+
+/// Quoting for SQL text.
+public enum SQL {
+    /// A quoted identifier: `a"b` becomes `"a""b"`.
+    public static func identifier(_ name: String) -> String {
+        "\"" + doubling("\"", in: name) + "\""
+    }
+
+    /// A quoted, qualified identifier: `"schema"."name"`.
+    public static func identifier(_ schema: String, _ name: String) -> String {
+        identifier(schema) + "." + identifier(name)
+    }
+
+    /// A string literal: `it's` becomes `'it''s'`; one with a backslash becomes `E'…'`.
+    public static func literal(_ value: String) -> String {
+        let quoted = doubling("'", in: value)
+        return value.contains("\\")
+            ? "E'" + doubling("\\", in: quoted) + "'" : "'" + quoted + "'"
+    }
+
+    /// A comma-separated list of literals.
+    public static func literals(_ values: some Sequence<String>) -> String {
+        values.map(literal).joined(separator: ", ")
+    }
+
+    private static func doubling(_ mark: Character, in text: String) -> String {
+        var result = ""
+        // NUL cannot stand in a statement: what follows it would be cut off silently.
+        for character in text where character != "\0" {
+            if character == mark { result.append(mark) }
+            result.append(character)
+        }
+        return result
+    }
+}
