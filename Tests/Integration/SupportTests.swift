@@ -8,9 +8,7 @@ import Testing
 struct SupportTests {
     @Test(arguments: PostgresCluster.availableVersions)
     func `a cluster starts, answers, restarts and goes`(version: PostgresVersion) async throws {
-        let clock = ContinuousClock.now
         let cluster = try await PostgresCluster.start(version: version)
-        print("\(version) started in \(ContinuousClock.now - clock)")
         #expect(try cluster.psql("SHOW server_version").hasPrefix("\(version.rawValue)"))
         #expect(try cluster.psql("SHOW wal_level; SHOW fsync") == "logical\non")
         let first = try #require(cluster.pid)

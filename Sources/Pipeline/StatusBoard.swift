@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The one place where the moving parts say what they do, and where health, metrics, the status
+// page and the watchdog read it. Writers come once a batch or less, readers once a second; nothing
+// here is touched per row, and nothing here blocks longer than the copy of one small value.
+
+public import ChangeModel
+import Synchronization
+
+/// The living status of a task, and the pulse of its parts.
+public final class StatusBoard: Sendable {
+    /// A part of the pipeline whose progress is watched.
+    public enum Part: String, Sendable, CaseIterable {
+        /// Receives from the walsender.
+        case reader
+        /// Writes and commits batches.
+        case sink
+        /// Copies the tables' existing rows; begins once for each worker.
+        case snapshot
+        /// Decides on retries, and asks the server about the slot.
+        case supervisor
+    }
+
+    /// How often something happened since the process began.
+    public struct Counters: Sendable, Equatable {
+        /// Times that the phase became reconnecting.
+        public var reconnects = 0
+        /// Times that ``TaskStatus/lastError`` was set anew.
+        public var errors = 0
+    }
+
+    private struct Board: Sendable {
+        var status: TaskStatus
+        var counters = Counters()
+        var rate = RateWindow()
+        var lag = LagGauge()
+    }
+
+    private final class Pulse: Sendable {
+        let last = Atomic<UInt64>(0)
+        let expected = Atomic<Int>(0)
+    }
+
+    private let board: Mutex<Board>
+    private let pulses: [Pulse]
+    private let clock: BoardClock
+
+    /// Creates a board for a task that has just begun; its phase is checking.
+    public convenience init(task: String, version: String, sinkKind: String) {
+        self.init(task: task, version: version, sinkKind: sinkKind, clock: .system)
+    }
+
+    init(task: String, version: String, sinkKind: String, clock: BoardClock) {
+        let status = TaskStatus(task: task, version: version, sinkKind: sinkKind)
+        self.board = Mutex(Board(status: status))
+        self.pulses = Part.allCases.map { _ in Pulse() }
+        self.clock = clock
+    }
+
+    /// Changes the status; `body` runs under the board's lock and must not wait for anything.
+    public func update(_ body: (inout TaskStatus) -> Void) {
+        let now = clock.monotonic()
+        board.withLock { board in
+            let before = (phase: board.status.phase, error: board.status.lastError)
+            body(&board.status)
+            if board.status.phase == .reconnecting, before.phase != .reconnecting {
+                board.counters.reconnects += 1
+            }
+            if let error = board.status.lastError, error != before.error {
+                board.counters.errors += 1
+            }
+            board.lag.observe(pending: Self.isPending(board.status.stream), at: now)
+        }
+    }
+
+    /// Records an error with the present time, and optionally the phase it leads to.
+    public func record(_ error: WalrelayError, phase: TaskStatus.Phase? = nil) {
+        let failure = TaskStatus.Failure(
+            code: error.code,
+            message: error.message,
+            hint: error.hint,
+            at: UTCTimestamp(unixMilliseconds: clock.unixMicroseconds() / 1000).description
+        )
+        update { status in
+            status.lastError = failure
+            if let phase { status.phase = phase }
+        }
+    }
+
+    /// A copy of the status; rate and lag are those of this moment.
+    public var status: TaskStatus {
+        let now = clock.monotonic()
+        return board.withLock { board in
+            var status = board.status
+            status.stream.changesPerSecond = board.rate.perSecond(at: now)
+            status.stream.lagMilliseconds = board.lag.milliseconds(at: now)
+            return status
+        }
+    }
+
+    /// How often something happened since the process began.
+    public var counters: Counters {
+        board.withLock { $0.counters }
+    }
+
+    /// Counts changes that have become durable in the sink; called once a batch.
+    ///
+    /// - Parameters:
+    ///   - changes: the changes in the batch.
+    ///   - transactions: the transactions that ended in the batch.
+    ///   - commitTime: when the last of them was committed in the source, in PostgreSQL's unit
+    ///     (microseconds since 2000-01-01 UTC); nil when none ended.
+    public func addChanges(_ changes: Int, transactions: Int, commitTime: Int64? = nil) {
+        let now = clock.monotonic()
+        let wall = clock.unixMicroseconds()
+        board.withLock { board in
+            board.status.stream.changes += changes
+            board.status.stream.transactions += transactions
+            board.rate.add(changes, at: now)
+            guard let commitTime else { return }
+            let (unix, overflow) = commitTime.addingReportingOverflow(postgresEpochMicroseconds)
+            guard !overflow else { return }
+            board.lag.measured(microseconds: wall.subtractingReportingOverflow(unix), at: now)
+        }
+    }
+
+    private static func isPending(_ stream: TaskStatus.Stream) -> Bool {
+        guard let received = stream.receivedLSN, let durable = stream.durableLSN else {
+            return false
+        }
+        return received != durable
+    }
+}
+
+// MARK: - Pulse
+
+extension StatusBoard {
+    /// Says that the part is at work from now on and will beat.
+    ///
+    /// Every call is answered by one ``end(_:)``; a part may be at work several times at once, as
+    /// the snapshot's workers are, and then counts as stalled only when all of them are silent.
+    public func begin(_ part: Part) {
+        let pulse = pulses[part.index]
+        pulse.last.store(clock.monotonic(), ordering: .relaxed)
+        pulse.expected.add(1, ordering: .releasing)
+    }
+
+    /// Says that the part has made progress, or waits for a reason it knows.
+    ///
+    /// A loop beats each time it comes round, also while it retries or polls an idle stream; a
+    /// system call that never returns therefore falls silent.
+    public func beat(_ part: Part) {
+        pulses[part.index].last.store(clock.monotonic(), ordering: .relaxed)
+    }
+
+    /// Says that the part has ended its work and will not beat any more.
+    public func end(_ part: Part) {
+        pulses[part.index].expected.subtract(1, ordering: .releasing)
+    }
+
+    /// The parts that are at work and have been silent for longer than the given time.
+    public func stalledParts(after limit: Duration) -> [Part] {
+        Part.allCases.filter { part in
+            guard let silence = silence(of: part) else { return false }
+            return silence > limit
+        }
+    }
+
+    /// How long ago the part beat last; nil when it is not at work.
+    public func silence(of part: Part) -> Duration? {
+        let pulse = pulses[part.index]
+        guard pulse.expected.load(ordering: .acquiring) > 0 else { return nil }
+        let last = pulse.last.load(ordering: .relaxed)
+        let now = clock.monotonic()
+        return .nanoseconds(now > last ? Int64(clamping: now - last) : 0)
+    }
+}
+
+extension StatusBoard.Part {
+    fileprivate var index: Int {
+        switch self {
+        case .reader: 0
+        case .sink: 1
+        case .snapshot: 2
+        case .supervisor: 3
+        }
+    }
+}
