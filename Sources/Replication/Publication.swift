@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The publication of a task: made before the slot, reused where it fits, altered where it is the
+// role's own and only its tables differ, refused otherwise. It names each table ONLY, so that
+// inheritance children come only when they are asked for, and partitioned tables by their root.
+
+public import ChangeModel
+public import LibPQ
+
+/// A table that a publication publishes changes as.
+public struct PublishedTable: Sendable, Hashable {
+    /// The table's OID.
+    public var oid: UInt32
+    /// The schema's name, unquoted.
+    public var schema: String
+    /// The table's name, unquoted.
+    public var name: String
+}
+
+/// The publication of a task.
+public enum Publication {
+    /// What `ensure` did.
+    public enum Outcome: Sendable, Equatable {
+        /// It was there and fits.
+        case reused
+        /// There was none.
+        case created
+        /// It was there; its tables, columns or filters were set. The texts say what differed.
+        case altered([String])
+
+        /// A sentence for the log.
+        public var description: String {
+            switch self {
+            case .reused: "the publication is there and fits"
+            case .created: "the publication was created"
+            case .altered(let differences):
+                "the publication's tables were set, because "
+                    + differences.joined(separator: "; ")
+            }
+        }
+    }
+
+    /// The publication's name: `di_pub_<task>`.
+    public static func name(task: String) -> String { "di_pub_\(task)" }
+
+    /// Makes the publication be there and publish exactly `tables`.
+    ///
+    /// Blocks while somebody holds a lock on a table that conflicts with SHARE UPDATE EXCLUSIVE,
+    /// such as VACUUM's, at most a minute. Throws `publication.unfit` where the one that is there
+    /// has other options or belongs to somebody else, with the statement that its owner can run.
+    @discardableResult
+    public static func ensure(
+        task: String,
+        tables: [SourceTable],
+        on connection: borrowing Connection
+    ) throws(WalrelayError) -> Outcome {
+        let name = name(task: task)
+        let version = connection.serverVersion
+        let creation = createStatement(name: name, tables: tables, serverVersion: version)
+        guard !tables.isEmpty else {
+            throw WalrelayError(
+                "publication.empty",
+                exit: .prerequisite,
+                "publication \(name) would have no table",
+                hint: "name a table in tables.include that exists and can be replicated"
+            )
+        }
+        guard let found = try read(name, on: connection) else {
+            do {
+                try connection.query(creation)
+                return .created
+            } catch {
+                throw WalrelayError(
+                    error,
+                    while: "creating publication \(name)",
+                    hint: "let the tables' owner run: \(creation)"
+                )
+            }
+        }
+        let fit = found.fit(tables)
+        if fit.isFit { return .reused }
+        let statement = mendingStatement(found, fit: fit, tables: tables, serverVersion: version)
+        guard fit.options.isEmpty, found.isOurs else {
+            throw WalrelayError(
+                "publication.unfit",
+                exit: .prerequisite,
+                "publication \(name) does not fit: "
+                    + (fit.options + fit.tables).joined(separator: "; "),
+                hint: "let its owner run: \(statement)"
+            )
+        }
+        do {
+            try connection.query(statement)
+        } catch {
+            throw WalrelayError(
+                error,
+                while: "setting the tables of publication \(name)",
+                hint: "let the tables' owner run: \(statement)"
+            )
+        }
+        // Filters are compared as text, the server's after it has been through its parser: the
+        // statement changes nothing where they mean the same, and then nothing was altered.
+        return try read(name, on: connection) == found ? .reused : .altered(fit.tables)
+    }
+
+    /// Drops the publication; false where there was none.
+    ///
+    /// Only after the slot is gone: what a slot still has to decode needs its publication.
+    @discardableResult
+    public static func drop(
+        task: String,
+        on connection: borrowing Connection
+    ) throws(WalrelayError) -> Bool {
+        let name = name(task: task)
+        do {
+            let found = try connection.query(
+                "SELECT FROM pg_catalog.pg_publication WHERE pubname = \(SQL.literal(name))"
+            )
+            guard found.count > 0 else { return false }
+            try connection.query("DROP PUBLICATION IF EXISTS \(SQL.identifier(name))")
+            return true
+        } catch {
+            throw WalrelayError(
+                error,
+                while: "dropping publication \(name)",
+                hint: "let its owner run: DROP PUBLICATION \(SQL.identifier(name));"
+            )
+        }
+    }
+
+    /// The tables that the task's publication publishes changes as, by OID; empty without one.
+    ///
+    /// Partitions that come under their root's name are not among them. Blocks.
+    public static func publishedTables(
+        task: String,
+        on connection: borrowing Connection
+    ) throws(PostgresError) -> [PublishedTable] {
+        try publishedTables(named: name(task: task), on: connection)
+    }
+
+    static func publishedTables(
+        named name: String,
+        on connection: borrowing Connection
+    ) throws(PostgresError) -> [PublishedTable] {
+        let rows = try connection.query(
+            """
+            SELECT c.oid, n.nspname, c.relname FROM pg_catalog.pg_publication_tables t \
+            JOIN pg_catalog.pg_namespace n ON n.nspname = t.schemaname \
+            JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename \
+            WHERE t.pubname = \(SQL.literal(name)) ORDER BY c.oid
+            """
+        )
+        return (0..<rows.count).compactMap { row in
+            rows.oid(row, 0).map {
+                PublishedTable(oid: $0, schema: rows.text(row, 1), name: rows.text(row, 2))
+            }
+        }
+    }
+
+    private static func read(
+        _ name: String,
+        on connection: borrowing Connection
+    ) throws(WalrelayError) -> PublicationState? {
+        do {
+            return try PublicationState.read(name, on: connection)
+        } catch {
+            throw WalrelayError(error, while: "reading publication \(name)")
+        }
+    }
+}
+
+// MARK: - Statements
+
+extension Publication {
+    /// The statement that makes the publication.
+    static func createStatement(
+        name: String,
+        tables: [SourceTable],
+        serverVersion: Int
+    ) -> String {
+        "CREATE PUBLICATION \(SQL.identifier(name)) FOR "
+            + tableList(tables, serverVersion: serverVersion)
+            + " WITH (\(options(serverVersion)));"
+    }
+
+    /// The statement or statements that make a publication fit.
+    static func mendingStatement(
+        _ state: PublicationState,
+        fit: PublicationFit,
+        tables: [SourceTable],
+        serverVersion: Int
+    ) -> String {
+        let name = SQL.identifier(state.name)
+        let setTables =
+            "ALTER PUBLICATION \(name) SET \(tableList(tables, serverVersion: serverVersion));"
+        // SET TABLE takes the place of schemas, too, but not of ALL TABLES.
+        let isReplaceable = !state.isForAllTables
+        if fit.options.isEmpty { return setTables }
+        let setOptions = "ALTER PUBLICATION \(name) SET (\(options(serverVersion)));"
+        let needsTables = !fit.tables.isEmpty || state.isForSchemas
+        if isReplaceable { return needsTables ? "\(setOptions) \(setTables)" : setOptions }
+        let onlyOptions = state.with(\.missingActions, []).with(\.isViaRoot, true)
+            .with(\.publishesGenerated, false)
+        if onlyOptions.fit(tables).isFit { return setOptions }
+        return "DROP PUBLICATION \(name); "
+            + createStatement(name: state.name, tables: tables, serverVersion: serverVersion)
+    }
+
+    private static func tableList(_ tables: [SourceTable], serverVersion: Int) -> String {
+        let entries = tables.map { table in
+            var text = "ONLY \(SQL.identifier(table.relation.schema, table.relation.name))"
+            guard serverVersion >= 150_000 else { return text }
+            if table.columnList != nil {
+                let columns = table.relation.columns.map { SQL.identifier($0.name) }
+                text += " (\(columns.joined(separator: ", ")))"
+            }
+            // The line break ends a comment that the filter may end in.
+            if let filter = table.filter { text += " WHERE (\(filter)\n)" }
+            return text
+        }
+        return "TABLE " + entries.joined(separator: ", ")
+    }
+
+    private static func options(_ serverVersion: Int) -> String {
+        var text = "publish = 'insert, update, delete"
+        text += serverVersion >= 110_000 ? ", truncate'" : "'"
+        if serverVersion >= 130_000 { text += ", publish_via_partition_root = true" }
+        if serverVersion >= 180_000 { text += ", publish_generated_columns = none" }
+        return text
+    }
+}
+
+extension PublicationState {
+    func with<Value>(
+        _ path: WritableKeyPath<PublicationState, Value>,
+        _ value: Value
+    )
+        -> PublicationState
+    {
+        var copy = self
+        copy[keyPath: path] = value
+        return copy
+    }
+}
