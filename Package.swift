@@ -75,7 +75,7 @@ let package = Package(
         tests("NDJSONSink", ["ChangeModel", "Sink", "Support"]),
         tests("Pipeline", ["ChangeModel", "Sink", "Support"]),
         tests("Settings", ["Support"]),
-        tests("Operations", ["ChangeModel", "Pipeline", "Support"]),
+        tests("Operations", ["ChangeModel", "Pipeline", "Support", logging, lifecycle]),
         tests("Commands", ["Support"]),
         .testTarget(
             name: "Integration",
