@@ -55,7 +55,7 @@ let package = Package(
         room("Sink", ["ChangeModel"]),
         room("NDJSONSink", ["ChangeModel", "Sink", logging]),
         room("Pipeline", ["LibPQ", "ChangeModel", "Replication", "Snapshot", "Sink", logging]),
-        room("Settings", [yams]),
+        room("Settings", ["ChangeModel", yams]),
         room("Operations", ["ChangeModel", "Pipeline", logging, lifecycle, flyingFox]),
         room(
             "Commands",
@@ -74,7 +74,7 @@ let package = Package(
         tests("Sink", ["ChangeModel"]),
         tests("NDJSONSink", ["ChangeModel", "Sink", "Support"]),
         tests("Pipeline", ["ChangeModel", "Sink", "Support"]),
-        tests("Settings", ["Support"]),
+        tests("Settings", ["ChangeModel", "Support"]),
         tests("Operations", ["ChangeModel", "Pipeline", "Support", logging, lifecycle]),
         tests("Commands", ["Support"]),
         .testTarget(

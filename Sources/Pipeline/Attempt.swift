@@ -94,8 +94,7 @@ extension TaskRunner {
         control: borrowing Connection
     ) throws {
         if options.snapshot != .only {
-            try Publication.ensure(
-                name: options.publication, tables: tables, on: control, log: log)
+            try ensurePublication(of: tables, on: control)
         }
         // A sink that cannot keep a checkpoint goes on where its slot stands.
         let goesOn = slot != nil && (options.snapshot == .never || !sink.keepsCheckpoint)
@@ -111,6 +110,17 @@ extension TaskRunner {
         }
         run.checkpoint = try snapshot(
             sink: sink, tables: tables, slotExists: slot != nil, facts: facts)
+    }
+
+    func ensurePublication(of tables: [SourceTable], on control: borrowing Connection) throws {
+        switch try Publication.ensure(task: options.task, tables: tables, on: control) {
+        case .reused: break
+        case .created: log.notice("made the publication \(options.publication)")
+        case .altered(let changes):
+            log.notice(
+                "changed the publication \(options.publication)",
+                metadata: ["changes": "\(changes.joined(separator: "; "))"])
+        }
     }
 
     func checkpoint(

@@ -59,9 +59,8 @@ extension TaskRunner {
                 its existing rows would be missing. A new task takes it
                 """)
         }
-        try Publication.ensure(
-            name: options.publication,
-            tables: tables.filter { wanted.contains($0.relation.oid) }, on: control, log: log)
+        try ensurePublication(
+            of: tables.filter { wanted.contains($0.relation.oid) }, on: control)
     }
 
     private func drain(

@@ -187,8 +187,7 @@ public struct BatchAssembler {
             throw malformed("a tuple of \(newTuple.count) columns, not \(count)", at: lsn)
         }
         if old == .key {
-            PgOutputDecoder.markAbsent(
-                cells: &batch.cells, tuple: oldTuple, relation: batch.relations[Int(relation)].relation)
+            try markAbsent(oldTuple, relation: batch.relations[Int(relation)].relation, at: lsn)
         }
         payload.withUnsafeBufferPointer { batch.bytes.append(contentsOf: $0) }
         ordinal &+= 1
@@ -197,6 +196,15 @@ public struct BatchAssembler {
                 kind: kind, old: old, relation: relation, transaction: placeTransaction(),
                 newCells: newTuple.first, oldCells: oldTuple.first, lsn: lsn, ordinal: ordinal,
                 relationOrdinal: cache.nextOrdinal(index, in: transactionNumber)))
+    }
+
+    /// In a key the other columns come as NULL and mean: not sent.
+    private mutating func markAbsent(_ tuple: TupleCells, relation: Relation, at lsn: LSN) throws {
+        do {
+            try PgOutputDecoder.markAbsent(cells: &batch.cells, tuple: tuple, relation: relation)
+        } catch {
+            throw error.walrelayError(at: lsn)
+        }
     }
 
     /// Takes back the cells of a row that is not wanted.
@@ -266,7 +274,7 @@ public struct BatchAssembler {
             return
         }
         let isFirst = state == .taking && provisional.remove(relation.oid) != nil
-        switch isFirst ? .none : SchemaGuard.compare(known, relation) {
+        switch isFirst ? RelationChange.none : SchemaGuard.compare(known, relation) {
         case .none: break
         case .columnsAdded(let columns):
             let names = columns.map { "\"\($0.name)\"" }.joined(separator: ", ")

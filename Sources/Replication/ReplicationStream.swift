@@ -24,12 +24,13 @@ struct ReplicationStream: ~Copyable {
         parameters: ConnectionParameters,
         stop: StopSignal
     ) throws(PostgresError) {
-        connection = try Connection.open(parameters.replication, stop: stop)
+        let connection = try Connection.open(parameters.replication, stop: stop)
         let names = SQL.literal(SQL.identifier(publication))
         try connection.query(
             "START_REPLICATION SLOT \(SQL.identifier(slot)) LOGICAL \(start) "
                 + "(proto_version '1', publication_names \(names))")
         connection.setNonBlocking()
+        self.connection = connection
     }
 
     var socket: Int32 { connection.socket }
