@@ -41,8 +41,10 @@ public final class PostgresCluster: Sendable {
         }
 
         private static func lines(_ method: String) -> String {
-            "local all all \(method)\nlocal replication all \(method)\n"
-                + "host all all 127.0.0.1/32 \(method)\nhost replication all 127.0.0.1/32 \(method)\n"
+            ["local all all", "local replication all"]
+                .map { "\($0) \(method)\n" }.joined()
+                + ["host all all", "host replication all"]
+                .map { "\($0) 127.0.0.1/32 \(method)\n" }.joined()
         }
     }
 
