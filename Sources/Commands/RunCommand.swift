@@ -46,7 +46,8 @@ struct RunCommand: AsyncParsableCommand {
         let stop = StopSignal()
         let runner = TaskRunner(
             options: options, board: board, stop: stop, log: log,
-            makeSink: try SinkAssembly.sink(settings, log: log))
+            makeSink: try SinkAssembly.sink(
+                settings, database: options.source.database, log: log))
         try await Self.serve(runner, board: board, stop: stop, settings: settings, log: log)
     }
 

@@ -12,18 +12,23 @@ enum SinkAssembly {
     /// How the task's sink is made; throws for a kind that this build does not have.
     static func sink(
         _ settings: Settings,
+        database: String,
         log: Logger
     ) throws(WalrelayError) -> @Sendable (any SinkSupervisor) throws -> any Sink {
         let format = format(settings.format)
-        let encoding = EventEncoding(
-            task: settings.task, version: walrelayVersion, format: format)
+        let (task, database) = (settings.task, database)
         switch settings.sink {
         case .ndjson(let section):
-            let options = NDJSONOptions(
-                directory: section.directory, rotateBytes: section.rotate, encoding: encoding)
-            return { supervisor in NDJSONSink(options: options, supervisor: supervisor) }
+            let options = NDJSONSink.Options(
+                directory: section.directory, rotateBytes: Int64(section.rotate), format: format,
+                task: task, database: database, version: walrelayVersion)
+            return { supervisor in NDJSONSink(options, supervisor: supervisor, logger: log) }
         case .stream:
-            return { _ in StreamSink(encoding: encoding) }
+            return { supervisor in
+                StreamSink(
+                    task: task, database: database, version: walrelayVersion, format: format,
+                    supervisor: supervisor)
+            }
         case .postgresql, .kafka:
             throw WalrelayError(
                 "sink.unavailable", exit: .settings,

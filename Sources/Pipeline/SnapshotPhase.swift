@@ -9,6 +9,7 @@ import Logging
 import Replication
 import Sink
 import Snapshot
+import Synchronization
 
 extension TaskRunner {
     /// Makes the slot, copies the tables at its consistent point and commits them as a whole.
@@ -42,7 +43,8 @@ extension TaskRunner {
             position: taken.consistentPoint, snapshotLSN: taken.consistentPoint, state: .complete,
             relations: current.map(\.relation), facts: facts)
         if options.snapshot != .never {
-            try copy(current, taken: taken, version: facts.version, to: sink)
+            let types = try Self.types(of: current.map(\.relation), on: taken.connection)
+            try copy(current, types: types, taken: taken, to: sink)
         }
         try sink.commit(done)
         publish(sink.statistics)
@@ -52,39 +54,35 @@ extension TaskRunner {
 
     private func copy(
         _ tables: [SourceTable],
-        taken: borrowing SlotSnapshot,
-        version: Int,
+        types: TypeCatalog,
+        taken: consuming SlotSnapshot,
         to sink: any Sink
     ) throws {
-        let types = try Self.types(of: tables.map(\.relation), on: taken.connection)
-        let copied = tables.map { table in
-            SnapshotTable(
-                table,
-                as: RelationVersion(
-                    relation: table.relation, types: types.types(of: table.relation),
-                    version: RelationVersions.next()))
-        }
-        try TableGuard.lockAndVerify(tables, on: taken.connection)
         let queue = BatchQueue(capacity: options.snapshotWorkers)
         let stopWorkers = StopSignal()
+        let isImported = Atomic(false)
         let copier = SnapshotCopier(
-            parameters: options.source, snapshotName: taken.snapshotName, serverVersion: version,
-            tables: copied, workers: options.snapshotWorkers, batchRows: options.batchRows,
-            batchBytes: options.batchBytes,
-            transaction: Transaction(xid: 0, commitLSN: taken.consistentPoint, commitTime: .now),
-            stop: stopWorkers, progress: { [board] in board.update($0) })
-        board.begin(.snapshot)
-        defer { board.end(.snapshot) }
-        let worker = Worker(named: "snapshot") { [board] in
-            defer { queue.finish() }
-            try copier.run(
-                deliver: { batch in
+            parameters: options.source, request: request(tables, types: types, taken: taken),
+            outlet: SnapshotOutlet(
+                deliver: { [board] batch in
                     board.beat(.snapshot)
                     try queue.put(batch, stop: stopWorkers)
-                }, recycled: { queue.spare() })
+                },
+                recycled: { queue.spare() },
+                imported: { isImported.store(true, ordering: .releasing) },
+                progress: { [board] in board.update($0) }))
+        board.begin(.snapshot)
+        defer { board.end(.snapshot) }
+        let worker = Worker(named: "snapshot") {
+            defer { queue.finish() }
+            try copier.run(stop: stopWorkers)
         }
+        var export: SlotSnapshot? = consume taken
         do {
-            try drain(queue, into: sink, stopping: stopWorkers)
+            try drain(queue, into: sink) {
+                // Once all have joined the snapshot nobody needs the transaction that made it.
+                if isImported.load(ordering: .acquiring) { export = nil }
+            }
         } catch {
             // The sink cannot go on: the workers must not wait for it.
             stopWorkers.request()
@@ -93,16 +91,37 @@ extension TaskRunner {
             throw error
         }
         try worker.join { board.beat(.sink) }
+        _ = export.take()
+    }
+
+    private func request(
+        _ tables: [SourceTable],
+        types: TypeCatalog,
+        taken: borrowing SlotSnapshot
+    ) -> SnapshotRequest {
+        var request = SnapshotRequest(
+            snapshot: taken.snapshotName, lsn: taken.consistentPoint, time: .now,
+            tables: tables.map { table in
+                SnapshotTable(
+                    table,
+                    as: RelationVersion(
+                        relation: table.relation, types: types.types(of: table.relation),
+                        version: RelationVersions.next()))
+            }, workers: options.snapshotWorkers)
+        request.batchRows = options.batchRows
+        request.batchBytes = min(options.batchBytes, 1 << 20)
+        return request
     }
 
     /// Writes what the workers deliver until they have ended.
     private func drain(
         _ queue: BatchQueue,
         into sink: any Sink,
-        stopping workers: StopSignal
+        meanwhile: () -> Void
     ) throws {
         while !queue.isDrained {
             board.beat(.sink)
+            meanwhile()
             if stop.isRequested { throw CancellationError() }
             guard let batch = queue.next(within: .milliseconds(200)) else {
                 // Workers that read a long row or wait for a lock are alive as long as their
