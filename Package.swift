@@ -32,6 +32,8 @@ let argumentParser = Target.Dependency.product(
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let lifecycle = Target.Dependency.product(
     name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let unixSignals = Target.Dependency.product(
+    name: "UnixSignals", package: "swift-service-lifecycle")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 let flyingFox = Target.Dependency.product(name: "FlyingFox", package: "FlyingFox")
 
@@ -51,7 +53,7 @@ let package = Package(
         room("ChangeModel"),
         room("PgOutput", ["ChangeModel"]),
         room("Replication", ["LibPQ", "ChangeModel", "PgOutput", logging]),
-        room("Snapshot", ["LibPQ", "ChangeModel", "Replication", logging]),
+        room("Snapshot", ["LibPQ", "ChangeModel", "PgOutput", "Replication"]),
         room("Sink", ["ChangeModel"]),
         room("NDJSONSink", ["ChangeModel", "Sink", logging]),
         room("Pipeline", ["LibPQ", "ChangeModel", "Replication", "Snapshot", "Sink", logging]),
@@ -62,6 +64,7 @@ let package = Package(
             [
                 "LibPQ", "ChangeModel", "Replication", "Snapshot", "Sink", "NDJSONSink",
                 "Pipeline", "Settings", "Operations", argumentParser, logging, lifecycle,
+                unixSignals,
             ]),
         .executableTarget(name: "walrelay", dependencies: ["Commands"], swiftSettings: house),
 

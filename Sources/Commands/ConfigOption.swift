@@ -5,6 +5,7 @@ import ChangeModel
 import Foundation
 import LibPQ
 import Pipeline
+import Replication
 import Settings
 
 /// `--config FILE`, which nearly every command takes.

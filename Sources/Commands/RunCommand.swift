@@ -12,6 +12,7 @@ import Operations
 import Pipeline
 import ServiceLifecycle
 import Settings
+import UnixSignals
 
 struct RunCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -4,7 +4,7 @@
 // becomes text on standard error and an exit code.
 
 public import ArgumentParser
-public import ChangeModel
+import ChangeModel
 import Glibc
 
 /// The version that --version, events and the status give.

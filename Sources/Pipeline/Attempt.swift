@@ -74,14 +74,23 @@ extension TaskRunner {
         checkpoint: Checkpoint?,
         on control: borrowing Connection
     ) throws {
-        let known = checkpoint?.relations ?? []
-        let findings = try Prerequisites.check(
-            task: options.task, tables: options.tables, snapshotWorkers: options.snapshotWorkers,
-            known: known, on: control)
+        var requirements = Requirements(task: options.task, tables: options.tables)
+        requirements.needsSnapshot =
+            checkpoint?.snapshot != .complete && options.snapshot != .never
+        let findings = try Prerequisites.check(requirements, on: control)
+            .filter { !isLeftToStream($0, known: checkpoint?.relations ?? []) }
         for finding in findings where finding.level == .warning {
             log.warning("\(finding.found)", metadata: ["check": "\(finding.id)"])
         }
         if let failure = Prerequisites.firstFailure(findings) { throw failure }
+    }
+
+    /// A table that the checkpoint knows and that is gone is refused at its place in the stream,
+    /// after everything that was committed before; a slot that somebody holds is waited for.
+    private func isLeftToStream(_ finding: Finding, known: [Relation]) -> Bool {
+        if finding.id == "slot.active" { return true }
+        return finding.id == "table.missing"
+            && known.contains { $0.qualifiedName == finding.subject }
     }
 
     /// From nothing, or from an unfinished snapshot, to a checkpoint that can be streamed from.

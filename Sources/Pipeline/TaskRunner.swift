@@ -9,10 +9,10 @@
 // Rule 2, held in one place each:  confirmed flush ≤ checkpoint = durable ≤ received
 //                                  StreamReader.confirm   StreamPhase.commit   StreamReader.drain
 
-public import ChangeModel
+import ChangeModel
 public import LibPQ
 public import Logging
-public import Replication
+import Replication
 public import Sink
 
 /// Runs one task; everything it does happens in `run`, on the caller's thread.
