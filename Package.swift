@@ -77,7 +77,7 @@ let package = Package(
         tests("Sink", ["ChangeModel"]),
         tests("NDJSONSink", ["ChangeModel", "Sink", "Support"]),
         tests("Pipeline", ["ChangeModel", "Sink", "Support"]),
-        tests("Settings", ["ChangeModel", "Support"]),
+        tests("Settings", ["ChangeModel"]),
         tests("Operations", ["ChangeModel", "Pipeline", "Support", logging, lifecycle]),
         tests("Commands", ["Support"]),
         .testTarget(

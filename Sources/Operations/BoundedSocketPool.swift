@@ -8,17 +8,22 @@ import FlyingSocks
 import Glibc
 import Synchronization
 
+/// How long a client may keep silent, and how many may do so at once.
+struct ClientLimits: Sendable {
+    /// Longer than a monitor's interval would only keep sockets; a client connects anew.
+    var wait: Duration = .seconds(10)
+    var count = 64
+}
+
 /// A socket pool in which clients wait for a bounded time and in bounded number.
 final class BoundedSocketPool<Base: AsyncSocketPool>: AsyncSocketPool {
     private let base: Base
-    private let waitLimit: Duration
-    private let clientLimit: Int
+    private let limits: ClientLimits
     private let waiting = Mutex(0)
 
-    init(_ base: Base, waitLimit: Duration = .seconds(10), clientLimit: Int = 64) {
+    init(_ base: Base, limits: ClientLimits) {
         self.base = base
-        self.waitLimit = waitLimit
-        self.clientLimit = clientLimit
+        self.limits = limits
     }
 
     func prepare() async throws {
@@ -34,12 +39,12 @@ final class BoundedSocketPool<Base: AsyncSocketPool>: AsyncSocketPool {
             return try await base.suspendSocket(socket, untilReadyFor: events)
         }
         try waiting.withLock { count in
-            guard count < clientLimit else { throw SocketError.disconnected }
+            guard count < limits.count else { throw SocketError.disconnected }
             count += 1
         }
         defer { waiting.withLock { $0 -= 1 } }
         let base = base
-        let waitLimit = waitLimit
+        let waitLimit = limits.wait
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await base.suspendSocket(socket, untilReadyFor: events) }
             group.addTask {

@@ -96,7 +96,7 @@ struct HealthRoutes: Sendable {
         )
         let policy =
             "default-src 'none'; style-src 'nonce-\(nonce)'; script-src 'nonce-\(nonce)'; "
-            + "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+            + "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         return HealthReply(
             code: 200,
             contentType: "text/html; charset=utf-8",

@@ -24,6 +24,7 @@ public struct HealthService: Service {
     private let listen: ListenAddress
     private let routes: HealthRoutes
     private let logger: Logger
+    private let limits: ClientLimits
     private let onListening: @Sendable (ListenAddress) -> Void
 
     /// Creates the server; nothing is bound before ``run()``.
@@ -51,8 +52,10 @@ public struct HealthService: Service {
         listen: ListenAddress,
         routes: HealthRoutes,
         logger: Logger,
+        limits: ClientLimits = ClientLimits(),
         onListening: @escaping @Sendable (ListenAddress) -> Void
     ) {
+        self.limits = limits
         self.listen = listen
         self.routes = routes
         self.logger = logger
@@ -130,7 +133,7 @@ public struct HealthService: Service {
 
     private func server(on endpoint: SocketEndpoint) -> HTTPServer {
         let routes = routes
-        let pool = BoundedSocketPool(HTTPServer.defaultPool())
+        let pool = BoundedSocketPool(HTTPServer.defaultPool(), limits: limits)
         let handler = ClosureHTTPHandler { request in Self.respond(to: request, by: routes) }
         switch endpoint {
         case .ip4(let address):

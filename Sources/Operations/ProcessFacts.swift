@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the process knows of itself, from /proc and getrusage(2). A fact that cannot be had is nil
+// What the process knows of itself, from /proc/self and getrusage(2): all that a unit with
+// ProcSubset=pid still sees. A fact that cannot be had is nil
 // and its metric is left out.
 
 import Foundation
@@ -16,7 +17,7 @@ struct ProcessFacts: Sendable, Equatable {
         ProcessFacts(
             residentBytes: resident(),
             cpuSeconds: processorTime(),
-            startSeconds: start()
+            startSeconds: startOfProcess
         )
     }
 
@@ -39,19 +40,23 @@ struct ProcessFacts: Sendable, Equatable {
         Double(time.tv_sec) + Double(time.tv_usec) / 1_000_000
     }
 
-    private static func start() -> Double? {
-        guard
-            let stat = try? String(contentsOfFile: "/proc/self/stat", encoding: .utf8),
-            let boot = try? String(contentsOfFile: "/proc/stat", encoding: .utf8)
+    /// Computed once: each reading of two clocks differs by a little, and a monitor takes a change
+    /// of the start time for a restart.
+    private static let startOfProcess: Double? = {
+        guard let stat = try? String(contentsOfFile: "/proc/self/stat", encoding: .utf8),
+            let close = stat.lastIndex(of: ")")
         else { return nil }
         // The command's name may hold blanks and parentheses; the fields count from the last ")".
-        // After it, starttime (field 22 of proc(5)) is the twentieth.
-        guard let close = stat.lastIndex(of: ")") else { return nil }
+        // After it, starttime (field 22 of proc(5)), in ticks since boot, is the twentieth.
         let fields = stat[stat.index(after: close)...].split(separator: " ")
-        let bootLine = boot.split(separator: "\n").first { $0.hasPrefix("btime ") }
-        guard fields.count > 19, let ticks = Double(fields[19]),
-            let booted = bootLine.flatMap({ Double($0.dropFirst(6)) })
-        else { return nil }
-        return booted + ticks / Double(sysconf(Int32(_SC_CLK_TCK)))
+        guard fields.count > 19, let ticks = Double(fields[19]) else { return nil }
+        let sinceBoot = ticks / Double(sysconf(Int32(_SC_CLK_TCK)))
+        return seconds(of: CLOCK_REALTIME) - seconds(of: CLOCK_BOOTTIME) + sinceBoot
+    }()
+
+    private static func seconds(of clock: clockid_t) -> Double {
+        var time = timespec()
+        clock_gettime(clock, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) / 1_000_000_000
     }
 }

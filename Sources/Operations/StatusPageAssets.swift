@@ -33,10 +33,11 @@ enum StatusPageAssets {
         .quiet,time{color:var(--quiet)}a{color:var(--accent)}
         .scroll{overflow-x:auto}table{width:100%;border-collapse:collapse}
         th,td{text-align:left;padding:.25rem .75rem .25rem 0;border-bottom:1px solid var(--line)}
-        th{font-weight:600;color:var(--quiet)}td:first-child{overflow-wrap:anywhere}
+        th{font-weight:600;color:var(--quiet)}td:first-child{min-width:9rem;overflow-wrap:anywhere}
         .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
         progress{width:8rem;accent-color:var(--accent)}
         dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1.25rem;margin:0}
+        @media (min-width:48rem){dl{grid-template-columns:max-content 1fr max-content 1fr}}
         dt{color:var(--quiet)}
         dd{margin:0;overflow-wrap:anywhere;font-variant-numeric:tabular-nums}
         [hidden]{display:none!important}

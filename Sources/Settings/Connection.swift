@@ -23,7 +23,7 @@ extension Settings {
         public var password: SecretSource?
         /// Encryption; nil leaves it to libpq.
         public var tls: TLS?
-        /// How long one attempt to connect may take, 1 s to 10 min.
+        /// How long an attempt to connect may take, all hosts together, 1 s to 10 min.
         public var connectTimeout = Duration.seconds(10)
         /// The name by which the server's views show the connection.
         public var applicationName = "walrelay"

@@ -123,8 +123,6 @@ func suggestion(_ nearest: String?) -> String {
     nearest.map { " (did you mean \"\($0)\"?)" } ?? ""
 }
 
-// MARK: amounts
-
 private let sizeUnits = [
     ("B", 1), ("kB", 1000), ("KiB", 1 << 10), ("MB", 1_000_000), ("MiB", 1 << 20),
     ("GB", 1_000_000_000), ("GiB", 1 << 30), ("TB", 1_000_000_000_000), ("TiB", 1 << 40),

@@ -14,8 +14,8 @@ struct YAMLDocument {
     static let byteLimit = 1 << 20
     /// The most `*alias` in a file; it bounds what nested aliases can grow to.
     static let aliasLimit = 16
-    /// The most keys standing twice that are looked behind for further faults.
-    private static let renamingLimit = 32
+    /// The most keys standing twice that are looked behind for further faults, a reading each.
+    private static let renamingLimit = 8
 
     /// The document's content; nil when there is none or when it cannot be read.
     private(set) var root: Node?
@@ -87,6 +87,10 @@ struct YAMLDocument {
             .parser(let context, let problem, let mark, _),
             .composer(let context, let problem, let mark, _):
             let position = Position(mark)
+            guard !problem.hasPrefix("Maximum nesting") else {
+                faults.add(position, "this is nested too deeply")
+                return
+            }
             var message = "this is not YAML: \(problem)"
             if let context { message += ", \(context.text)" }
             if lines.scalar(at: position) == "\t" {

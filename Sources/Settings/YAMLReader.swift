@@ -38,7 +38,9 @@ final class Section {
     let context: ReadingContext
     private var entries: [String: Entry] = [:]
     private var order: [String] = []
+    /// The keys that were asked for: in their order for suggestions, as a set for speed.
     private var known: [String] = []
+    private var isKnown: Set<String> = []
 
     /// Takes a mapping; an empty value counts as a mapping without keys.
     init?(_ node: Node, path: String, context: ReadingContext) {
@@ -72,8 +74,6 @@ final class Section {
             order.append(name)
         }
     }
-
-    // MARK: what stands here
 
     /// Whether a key stands here, with or without a value.
     func has(_ key: String) -> Bool { entries[key] != nil }
@@ -121,7 +121,7 @@ final class Section {
 
     /// Reports the keys that nobody asked for.
     func finish() {
-        for key in order where !known.contains(key) {
+        for key in order where !isKnown.contains(key) {
             let nearest = nearestName(to: key, among: known)
             let hint =
                 nearest == nil
@@ -140,8 +140,6 @@ final class Section {
         context.notes.warnings.append("\(path): \(sentence)")
     }
 
-    // MARK: scalars
-
     /// Reads a key if it stands here; nil as well when it is faulty.
     func take<Value>(_ key: String, _ form: Form<Value>) -> Value? {
         guard let node = node(key) else { return nil }
@@ -157,8 +155,6 @@ final class Section {
     func require<Value>(_ key: String, _ form: Form<Value>) -> Value? {
         requirePresence(of: key, due: form.noun) ? take(key, form) : nil
     }
-
-    // MARK: sections
 
     /// Reads a section if it stands here, and reports its unknown keys.
     func section<Value>(_ key: String, _ read: (Section) -> Value?) -> Value? {
@@ -184,8 +180,6 @@ final class Section {
         section.finish()
         return value
     }
-
-    // MARK: lists
 
     /// Reads a list of scalars if it stands here; a single scalar is a list of one when allowed.
     func list<Value>(
@@ -230,15 +224,13 @@ final class Section {
         return complete.count == values.count ? complete : nil
     }
 
-    // MARK: within
-
     private func pathOf(_ key: String) -> String { path.isEmpty ? key : "\(path).\(key)" }
 
     /// " in sink.kafka", nothing for the root.
     private var place: String { path.isEmpty ? "" : " in \(path)" }
 
     private func node(_ key: String) -> Node? {
-        if !known.contains(key) { known.append(key) }
+        if isKnown.insert(key).inserted { known.append(key) }
         return entries[key]?.value
     }
 

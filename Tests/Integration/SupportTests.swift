@@ -2,6 +2,7 @@
 //
 // The fixtures themselves, where a fault in them would make other tests lie.
 import Foundation
+import Glibc
 import Support
 import Testing
 
@@ -24,6 +25,25 @@ struct SupportTests {
         try cluster.stop()
         _ = consume cluster
         #expect(!FileManager.default.fileExists(atPath: directory))
+    }
+
+    @Test(arguments: [PostgresVersion.v11, .v15].filter(\.isAvailable))
+    func `a standby follows its primary`(version: PostgresVersion) async throws {
+        let primary = try await PostgresCluster.start(version: version)
+        try primary.psql("CREATE TABLE t AS SELECT 1 AS a")
+        let standby = try await primary.startStandby()
+        #expect(try standby.psql("SELECT pg_is_in_recovery()") == "t")
+        try primary.psql("INSERT INTO t VALUES (2)")
+        try await eventually { try standby.psql("SELECT count(*) FROM t") == "2" }
+    }
+
+    @Test
+    func `a server that crashed is started again`() async throws {
+        let cluster = try await PostgresCluster.start()
+        kill(try #require(cluster.pid), SIGQUIT)
+        try await eventually { cluster.pid == nil }
+        try await cluster.start()
+        #expect(try cluster.psql("SELECT 1") == "1")
     }
 }
 

@@ -52,13 +52,15 @@ let quietLogger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 func withHealthServer<R: Sendable>(
     board: StatusBoard,
     stallLimit: Duration = .seconds(30),
+    limits: ClientLimits = ClientLimits(),
     _ body: @escaping @Sendable (UInt16) async throws -> R
 ) async throws -> R {
     let (ports, continuation) = AsyncStream.makeStream(of: UInt16.self)
     let service = HealthService(
         listen: ListenAddress(host: "127.0.0.1", port: 0),
         routes: HealthRoutes(board: board, stallLimit: stallLimit),
-        logger: quietLogger
+        logger: quietLogger,
+        limits: limits
     ) { continuation.yield($0.port) }
     let group = ServiceGroup(
         services: [service],

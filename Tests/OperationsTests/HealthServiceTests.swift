@@ -123,6 +123,30 @@ import Testing
         }
     }
 
+    @Test func `a client that keeps silent is let go`() async throws {
+        let limits = ClientLimits(wait: .milliseconds(50))
+        try await withHealthServer(board: makeBoard(), limits: limits) { port in
+            // Ends only because the server closes: nothing is ever asked in full.
+            let reply = try await RawHTTP.exchange("GET / HTTP/1.1\r\nHost: ", port: port)
+            #expect(reply == "")
+            let after = try await RawHTTP.get("/healthz", port: port)
+            #expect(after.body == "ok\n")
+        }
+    }
+
+    @Test func `more silent clients than allowed are turned away`() async throws {
+        let limits = ClientLimits(wait: .seconds(60), count: 2)
+        try await withHealthServer(board: makeBoard(), limits: limits) { port in
+            let clients = try (0..<3).map { _ in try RawHTTP.connectLoopback(port: port) }
+            defer { for descriptor in clients { close(descriptor) } }
+            let closed = try await blocking {
+                var waits = clients.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+                return poll(&waits, UInt(waits.count), 20_000)
+            }
+            #expect(closed == 1)
+        }
+    }
+
     @Test func `a port in use is an error of the settings`() async throws {
         try await withHealthServer(board: makeBoard()) { port in
             let second = HealthService(

@@ -272,6 +272,13 @@ private let tables = [
             + " is required",
         "s:3:66: tables.include[1].columns[0]: \"a*\" is a pattern where a name is due"
     ),
+    FaultCase(
+        Draft(tables: "{ include: [~, b], exclude: c }"),
+        "s:3:21: tables.include[0] must be a table such as public.orders or \"sales.*\", it has no"
+            + " value",
+        "s:3:37: tables.exclude must be a list, each entry a table such as public.orders or"
+            + " \"sales.*\", not a text"
+    ),
 ]
 
 private let connections = [

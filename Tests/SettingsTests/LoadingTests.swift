@@ -60,6 +60,23 @@ private func error(loading path: String) -> WalrelayError? {
         }
     }
 
+    @Test func `a relative path of the file gives absolute paths`() throws {
+        try withDirectory { directory in
+            let source = "{ host: h, database: d, passwordFile: pw }"
+            try write(Draft(source: source).text, to: directory + "/s.yaml")
+            try write("hunter2", to: directory + "/pw")
+            // More steps up than any working directory is deep end at the root.
+            let up = String(repeating: "../", count: 64) + directory.dropFirst()
+            let settings = try Settings.load(path: up + "/s.yaml", environment: [:])
+            guard case .file(let path) = settings.source.password else {
+                Issue.record("the password does not come from a file")
+                return
+            }
+            #expect(path.hasPrefix("/"))
+            #expect(try settings.source.resolvePassword(environment: [:]) == "hunter2")
+        }
+    }
+
     @Test(arguments: [
         (0o644, "password: hunter2", ["source.password"]),
         (0o640, "password: hunter2", []),

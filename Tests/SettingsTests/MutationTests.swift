@@ -50,6 +50,7 @@ private let fragments = [
                     _ = try Settings.load(path: path, environment: ["X": "x"])
                 } catch {
                     #expect(error.code == "settings.invalid", "seed \(seed), round \(round)")
+                    #expect(!error.message.isEmpty, "seed \(seed), round \(round)")
                     for line in error.message.split(separator: "\n") {
                         let parts = line.dropFirst(path.count + 1).split(separator: ":")
                         let position = parts.prefix(2).compactMap { Int($0) }

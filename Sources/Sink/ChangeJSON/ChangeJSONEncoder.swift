@@ -205,10 +205,12 @@ public struct ChangeJSONEncoder: ~Copyable {
             let column = plan.columns[index]
             if keysOnly, !column.isKey { continue }
             var cell = rows.cells[first + index]
-            if cell == .unchanged, let unchanged, rows.cells[unchanged + index].isValue {
-                cell = rows.cells[unchanged + index]
+            if !cell.isValue {
+                if cell == .unchanged, let unchanged, rows.cells[unchanged + index].isValue {
+                    cell = rows.cells[unchanged + index]
+                }
+                if cell == .absent { continue }
             }
-            if cell == .absent { continue }
             buffer.reserve(column.name.count + 64)
             buffer.unchecked(
                 padded: plan.bytes + Int(column.name.lowerBound),

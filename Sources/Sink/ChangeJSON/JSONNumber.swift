@@ -17,6 +17,19 @@ extension Word {
         let value = word ^ (ones &* 0x30)
         return ((value &+ (ones &* 0x76)) | value) & highs == 0
     }
+
+    /// The eight decimal digits, 0 to 9 each, of a number below 100,000,000; the first one lowest.
+    ///
+    /// Each step divides all parts at once: by multiplying with 2^20/100 and 2^10/10, rounded up,
+    /// which is exact for parts of four and of two digits.
+    @inline(__always)
+    static func digits(of value: UInt64) -> UInt64 {
+        let fours = value / 10_000 | (value % 10_000) << 32
+        let hundreds = ((fours &* 10_486) >> 20) & 0x0000_007F_0000_007F
+        let twos = hundreds | (fours &- hundreds &* 100) << 16
+        let tens = ((twos &* 103) >> 10) & 0x000F_000F_000F_000F
+        return tens | (twos &- tens &* 10) << 8
+    }
 }
 
 extension OutputBuffer {
@@ -32,23 +45,16 @@ extension OutputBuffer {
 
     @inline(never)
     private mutating func uncheckedDecimal(_ value: UInt64) {
-        var length = 1
-        var bound: UInt64 = 10
-        while length < 20, value >= bound {
-            length += 1
-            // 10^20 does not fit; the loop is over before it would be compared.
-            bound = bound &* 10
+        guard value >= 100_000_000 else {
+            // Leading zeros stand in the lowest bytes.
+            let digits = Word.digits(of: value)
+            let zeros = digits.trailingZeroBitCount >> 3
+            unchecked(word: (digits | Word.ones &* 0x30) >> UInt64(zeros * 8), length: 8 - zeros)
+            return
         }
-        let first = end
-        var rest = value
-        var index = length - 1
-        while index >= 0 {
-            let (quotient, digit) = rest.quotientAndRemainder(dividingBy: 10)
-            first[index] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: digit)
-            rest = quotient
-            index -= 1
-        }
-        count += length
+        let (rest, low) = value.quotientAndRemainder(dividingBy: 100_000_000)
+        uncheckedDecimal(rest)
+        unchecked(word: Word.digits(of: low) | Word.ones &* 0x30, length: 8)
     }
 
     /// Appends a signed number.
