@@ -195,7 +195,9 @@ import Testing
             #expect(list.kind == .domain && list.element == 0)
             let array = try type("_mood")
             let mood = try type("mood")
-            #expect(list.base == array.oid && array.element == mood.oid && mood.kind == .enumeration)
+            #expect(
+                list.base == array.oid && array.element == mood.oid && mood.kind == .enumeration
+            )
             #expect(try type("pair").kind == .composite)
             #expect(try type("box").delimiter == UInt8(ascii: ";"))
             #expect(try type("int2vector").element == 0)
