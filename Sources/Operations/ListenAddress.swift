@@ -56,6 +56,47 @@ enum SocketEndpoint: Sendable {
 }
 
 extension ListenAddress {
+    /// Tries whether the address can be listened on, and lets go of it at once.
+    ///
+    /// For a start that should fail before it has touched anything; the true answer is that of
+    /// ``HealthService/run()``. Blocks while a name is looked up.
+    ///
+    /// - Throws: the same errors as ``HealthService/run()``, such as `http.address_in_use`.
+    public func probe() throws(WalrelayError) {
+        var refusal = refusal(errno: EADDRNOTAVAIL)
+        for endpoint in try resolve() {
+            let code =
+                switch endpoint {
+                case .ip4(let address): Self.bindOnce(address, family: AF_INET)
+                case .ip6(let address): Self.bindOnce(address, family: AF_INET6)
+                }
+            guard code != 0 else { return }
+            refusal = self.refusal(errno: code)
+        }
+        throw refusal
+    }
+
+    /// Binds a socket as the server will, closes it, and returns 0 or errno.
+    private static func bindOnce<Address>(_ address: Address, family: Int32) -> Int32 {
+        let descriptor = socket(family, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { return errno }
+        defer { close(descriptor) }
+        var reuse: Int32 = 1
+        setsockopt(
+            descriptor,
+            SOL_SOCKET,
+            SO_REUSEADDR,
+            &reuse,
+            socklen_t(MemoryLayout<Int32>.size)
+        )
+        let result = withUnsafePointer(to: address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, socklen_t(MemoryLayout<Address>.size))
+            }
+        }
+        return result == 0 ? 0 : errno
+    }
+
     /// The socket addresses behind the host; blocks while a name is looked up.
     ///
     /// - Throws: `http.address_unknown` (exit 78) when the host has no address.

@@ -156,6 +156,10 @@ import Testing
             )
             let error = await #expect(throws: WalrelayError.self) { try await second.run() }
             #expect(error?.code == "http.address_in_use")
+            let probed = #expect(throws: WalrelayError.self) {
+                try ListenAddress(host: "127.0.0.1", port: port).probe()
+            }
+            #expect(probed == error)
             #expect(error?.exit == .settings)
             #expect(error?.message.contains("127.0.0.1:\(port)") == true)
             #expect(error?.hint.contains("http.listen") == true)

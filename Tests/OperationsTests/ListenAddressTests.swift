@@ -33,4 +33,13 @@ import Testing
         #expect(error?.code == "http.address_unknown")
         #expect(error?.message.contains("no-such-host.invalid") == true)
     }
+
+    @Test func `a free address passes the probe, one of another machine does not`() throws {
+        try ListenAddress(host: "127.0.0.1", port: 0).probe()
+        try ListenAddress(host: "localhost", port: 0).probe()
+        let error = #expect(throws: WalrelayError.self) {
+            try ListenAddress(host: "192.0.2.1", port: 0).probe()
+        }
+        #expect(error?.code == "http.address_unavailable")
+    }
 }
