@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// bytea: hexadecimal digits in, base64 or hexadecimal digits out, without the bytes in between.
 
 extension OutputBuffer {
     /// Appends bytea as bytea_output = hex prints it, `\x00ff`; false where it is not so.

@@ -22,6 +22,7 @@ public struct ChangeJSONEncoder: ~Copyable {
     private var plans: [UInt64: EncodingPlan] = [:]
     /// The plans of the batch that is being encoded, by its relation indices.
     private var current: [EncodingPlan.View] = []
+    private var currentVersions: [UInt64] = []
     /// A plan for nothing, so that there is always one to point at.
     private let empty: EncodingPlan
 
@@ -125,16 +126,20 @@ public struct ChangeJSONEncoder: ~Copyable {
 
     /// Finds or makes the plans of a batch's relations.
     private mutating func prepare(_ relations: [RelationVersion]) {
+        // A caller that encodes a batch in many small ranges is not to pay for look-ups each time.
+        if relations.count == currentVersions.count,
+            relations.indices.allSatisfy({ relations[$0].version == currentVersions[$0] })
+        {
+            return
+        }
         if plans.count > Self.planLimit { plans.removeAll() }
         current.removeAll(keepingCapacity: true)
+        currentVersions.removeAll(keepingCapacity: true)
         for relation in relations {
-            if let plan = plans[relation.version] {
-                current.append(plan.view)
-            } else {
-                let plan = EncodingPlan(relation)
-                plans[relation.version] = plan
-                current.append(plan.view)
-            }
+            let plan = plans[relation.version] ?? EncodingPlan(relation)
+            plans[relation.version] = plan
+            current.append(plan.view)
+            currentVersions.append(relation.version)
         }
     }
 

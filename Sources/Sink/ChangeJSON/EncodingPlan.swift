@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// A relation version as bytes and numbers: what would otherwise be looked up and escaped per row.
 
 import ChangeModel
 

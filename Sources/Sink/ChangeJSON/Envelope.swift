@@ -22,6 +22,7 @@ struct Envelope: ~Copyable {
     private var headEnd = 0
     private var middleEnd = 0
     private var positionEnd = 0
+    private var now: PostgresTime?
     private var transaction: Transaction?
     private var isSnapshot = false
 
@@ -42,6 +43,8 @@ struct Envelope: ~Copyable {
 
     /// Makes the tail for lines that are written at `now`.
     mutating func begin(at now: PostgresTime) {
+        if self.now == now { return }
+        self.now = now
         tail.removeAll()
         tail.append(",\"op\":\"?\",\"ts_ms\":")
         tail.append(decimal: Self.milliseconds(now))

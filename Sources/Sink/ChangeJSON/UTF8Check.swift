@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// Whether bytes are UTF-8. Asked only for databases whose server does not see to it itself.
 
 extension UnsafeBufferPointer<UInt8> {
     /// Whether the bytes are well-formed UTF-8 (no overlong forms, surrogates or truncation).

@@ -126,11 +126,14 @@ struct ValueWriter: ~Copyable {
         as code: ValueCode,
         to buffer: inout OutputBuffer
     ) -> Bool {
-        if code.operation == .array, text.contains(UInt8(ascii: "\\")) {
-            composite.elements.removeAll(keepingUpTo: 1 << 16)
-            composite.elements.reserve(text.count * Int(code.levels))
+        guard code.operation == .array, text.contains(UInt8(ascii: "\\")) else {
+            return append(text, as: code, to: &buffer)
         }
-        return append(text, as: code, to: &buffer)
+        composite.elements.removeAll()
+        composite.elements.reserve(text.count * Int(code.levels))
+        let isWritten = append(text, as: code, to: &buffer)
+        composite.elements.removeAll(keepingUpTo: 1 << 16)
+        return isWritten
     }
 
     /// Appends a value or an element; false where the text is not of its type.
