@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Mutations of the corpus through `exercise`, for WALRELAY_FUZZ_SECONDS (5 by default). The seed
-// is fixed (WALRELAY_FUZZ_SEED changes it) and case n depends on seed and n only, so a failure
-// comes back with the numbers that it prints. `scripts/fuzz` searches with coverage instead.
+// Mutations of the corpus through `exercise`, for WALRELAY_TEST_FUZZ_SECONDS (5 by default). The
+// seed is fixed (WALRELAY_TEST_FUZZ_SEED changes it) and case n depends on seed and n only, so a
+// failure comes back with the numbers that it prints. `scripts/fuzz` searches with coverage.
 
 import Foundation
 import Testing
@@ -58,8 +58,8 @@ struct FuzzTests {
 
     @Test func `No mutation of what servers sent breaks a decoder`() throws {
         let environment = ProcessInfo.processInfo.environment
-        let seconds = environment["WALRELAY_FUZZ_SECONDS"].flatMap(Double.init) ?? 5
-        let seed = environment["WALRELAY_FUZZ_SEED"].flatMap { UInt64($0) } ?? 20_261_122
+        let seconds = environment["WALRELAY_TEST_FUZZ_SECONDS"].flatMap(Double.init) ?? 5
+        let seed = environment["WALRELAY_TEST_FUZZ_SEED"].flatMap { UInt64($0) } ?? 20_261_122
         let seeds = Corpus.samples.map(\.bytes)
         #expect(!seeds.isEmpty)
 
