@@ -19,10 +19,15 @@ func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: house)
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+func tests(
+    _ name: String,
+    _ dependencies: [Target.Dependency] = [],
+    exclude: [String] = []
+) -> Target {
     .testTarget(
         name: "\(name)Tests",
         dependencies: [.byName(name: name)] + dependencies,
+        exclude: exclude,
         swiftSettings: house
     )
 }
@@ -71,7 +76,7 @@ let package = Package(
         .target(name: "Support", dependencies: [], path: "Tests/Support", swiftSettings: house),
         tests("LibPQ", ["Support"]),
         tests("ChangeModel"),
-        tests("PgOutput", ["ChangeModel"]),
+        tests("PgOutput", ["ChangeModel"], exclude: ["Corpus"]),
         tests("Replication", ["ChangeModel", "PgOutput", "LibPQ", "Support"]),
         tests("Snapshot", ["ChangeModel", "LibPQ", "Replication", "Support"]),
         tests("Sink", ["ChangeModel"]),

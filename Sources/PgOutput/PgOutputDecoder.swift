@@ -6,7 +6,7 @@
 //   O  LSN 8, name                                Y  type OID 4, schema, name
 //   R  OID 4, schema, name, identity 1, n 2, n × { flags 1 (1 = key), name, type 4, modifier 4 }
 //   I  OID 4, 'N' tuple                           D  OID 4, 'K' or 'O' tuple
-//   U  OID 4, ['K' or 'O' tuple], 'N' tuple       T  n 4, options 1 (1 cascade, 2 restart), n × OID 4
+//   U  OID 4, ['K' or 'O' tuple], 'N' tuple       T  n 4, options 1 (cascade, restart), n × OID 4
 //   M  flags 1 (1 = transactional), LSN 8, prefix, length 4, bytes      tuple: see Tuple.swift
 //
 // Values are not copied: cells say where they stand. Bad input is an error, never a trap.

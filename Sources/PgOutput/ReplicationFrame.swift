@@ -3,8 +3,8 @@
 // What a walsender puts into CopyData around the output plugin's bytes. Numbers are big-endian,
 // times are microseconds since 2000-01-01.
 //
-//   w  XLogData    start LSN 8, end of WAL LSN 8, sent at 8, then the payload     (header: 25 bytes)
-//   k  keepalive   end of WAL LSN 8, sent at 8, reply requested 1                 (18 bytes)
+//   w  XLogData    start LSN 8, end of WAL LSN 8, sent at 8, then the payload  (header: 25 bytes)
+//   k  keepalive   end of WAL LSN 8, sent at 8, reply requested 1  (18 bytes)
 
 public import ChangeModel
 
@@ -12,9 +12,9 @@ public import ChangeModel
 public enum ReplicationFrame: Sendable, Equatable {
     /// A message of the output plugin.
     ///
-    /// `start` is the message's own position and 0 for some kinds; `end` is the server's end of WAL,
-    /// which pgoutput's frames also set to the message's position; the payload goes from
-    /// `payloadOffset` to the frame's last byte.
+    /// `start` is the message's own position, 0 for relation and type messages; `end` is the
+    /// server's end of WAL, here the same position again; the payload goes from `payloadOffset` to
+    /// the frame's last byte.
     case walData(start: LSN, end: LSN, sentAt: PostgresTime, payloadOffset: Int)
     /// A sign of life; an answer is asked for at once where `replyRequested` is set.
     case keepalive(walEnd: LSN, sentAt: PostgresTime, replyRequested: Bool)

@@ -85,6 +85,21 @@ struct PgOutputDecoderTests {
         #expect(decoded.texts(TupleCells(first: 0, count: 1)) == ["a"])
     }
 
+    @Test func `marks only what came as NULL`() throws {
+        let relation = Relation(
+            oid: 9,
+            schema: "public",
+            name: "t",
+            replicaIdentity: .default,
+            columns: (1...3).map { Column(name: "c\($0)", typeOID: 25) }
+        )
+        let value = Cell(offset: 4, length: 2)
+        var cells = [value, .unchanged, .null]
+        let tuple = TupleCells(first: 0, count: 3)
+        try PgOutputDecoder.markAbsent(cells: &cells, tuple: tuple, relation: relation)
+        #expect(cells == [value, .unchanged, .absent])
+    }
+
     @Test(arguments: [0, 1, 3] as [UInt16])
     func `refuses to mark a tuple that does not fit its relation`(count: UInt16) {
         let relation = Relation(
