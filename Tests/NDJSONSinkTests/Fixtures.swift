@@ -116,15 +116,20 @@ struct BrokenLine: Error {
 /// A supervisor whose waiting is a closure; by default it throws what it is given.
 final class TestSupervisor: SinkSupervisor {
     private let waiting: @Sendable (WalrelayError, Int) throws -> Void
+    private let goesOn: @Sendable () -> Bool
     private let seen = Mutex<[String]>([])
 
-    init(
-        _ waiting: @escaping @Sendable (WalrelayError, Int) throws -> Void = { error, _ in
-            throw error
-        }
-    ) {
+    init(_ waiting: @escaping @Sendable (WalrelayError, Int) throws -> Void) {
         self.waiting = waiting
+        goesOn = { true }
     }
+
+    init(goesOn: @escaping @Sendable () -> Bool = { true }) {
+        waiting = { error, _ in throw error }
+        self.goesOn = goesOn
+    }
+
+    func keepWaiting() -> Bool { goesOn() }
 
     /// `code attempt` of each wait so far.
     var waits: [String] { seen.withLock { $0 } }
