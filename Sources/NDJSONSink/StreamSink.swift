@@ -12,13 +12,16 @@ public import Sink
 /// Writes change events to the standard output, each change at least once.
 ///
 /// Not `Sendable`: it belongs to the thread that drives it. `write` and `commit` block for as long
-/// as the reader does not read, until the task is cancelled. SIGPIPE has to be ignored by the
+/// as the reader does not read, until the task is asked to stop. SIGPIPE has to be ignored by the
 /// process.
 public final class StreamSink: Sink {
     /// What a pipe that is ready for writing takes without blocking (POSIX: PIPE_BUF).
     private static let readyBytes = 4_096
     /// How often a write that waits for the reader looks whether it should stop.
     private static let pollMilliseconds: CInt = 250
+    /// How many such looks a task that should stop gives the reader to take the lines that are
+    /// begun: 5 s.
+    private static let looksAfterStop = 20
 
     private let descriptor: CInt
     private let supervisor: any SinkSupervisor
@@ -61,6 +64,9 @@ public final class StreamSink: Sink {
         isRegularFile = status.st_mode & S_IFMT == S_IFREG
         return nil
     }
+
+    /// False: the next start knows only the slot's position.
+    public var keepsCheckpoint: Bool { false }
 
     /// Does nothing: lines of an earlier attempt cannot be taken back.
     public func beginSnapshot(_ checkpoint: Checkpoint) throws {
@@ -154,11 +160,13 @@ public final class StreamSink: Sink {
 
     /// Waits until the descriptor takes bytes or has lost its reader, which the write then tells.
     private func waitForReader() throws {
+        var looksLeft = Self.looksAfterStop
         while true {
             var ready = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-            let count = poll(&ready, 1, Self.pollMilliseconds)
-            if count > 0 { return }
-            if Task.isCancelled { throw CancellationError() }
+            if poll(&ready, 1, Self.pollMilliseconds) > 0 { return }
+            if supervisor.keepWaiting() { continue }
+            looksLeft -= 1
+            if looksLeft <= 0 { throw CancellationError() }
         }
     }
 }

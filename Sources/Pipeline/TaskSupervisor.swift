@@ -41,4 +41,9 @@ final class TaskSupervisor: SinkSupervisor {
             }
         }
     }
+
+    func keepWaiting() -> Bool {
+        board.beat(.sink)
+        return !stop.isRequested
+    }
 }

@@ -76,4 +76,10 @@ public protocol SinkSupervisor: Sendable {
     /// `CancellationError` once the task is asked to stop, and the error itself, no longer
     /// transient, once the time for retries is used up.
     func waitBeforeRetry(of error: WalrelayError, attempt: Int) throws
+
+    /// Says that the sink waits for somebody else's pace, such as a reader that is slow.
+    ///
+    /// To be called at least every second of such a wait: keeps the watchdog fed. Returns false
+    /// once the task is asked to stop.
+    func keepWaiting() -> Bool
 }

@@ -139,8 +139,9 @@ import Testing
         #expect(try folder.ids == [1, 2])
     }
 
-    /// A first commit writes two checkpoints: the one that says that nothing is committed, then its
-    /// own. `failing` is the one whose directory sync fails.
+    /// A first commit writes two checkpoints: that nothing is committed, then its own.
+    ///
+    /// `failing` is the one whose directory sync fails.
     @Test(arguments: [(true, 1, []), (true, 2, [3, 4]), (false, 1, [1, 2, 3, 4])])
     func `a commit that fails behind the rename is taken back as a whole`(
         isFirst: Bool,

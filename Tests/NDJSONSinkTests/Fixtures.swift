@@ -13,10 +13,17 @@ import Synchronization
 
 /// A directory that goes with the test, and what stands in it.
 final class Folder: Sendable {
-    let path: String
+    /// A file system in memory, for tests whose many syncs would only cost time.
+    static let memory =
+        FileManager.default.isWritableFile(atPath: "/dev/shm") ? "/dev/shm/" : temporary
+    static let temporary = NSTemporaryDirectory()
 
-    init() throws {
-        path = NSTemporaryDirectory() + "walrelay-sink-\(UUID().uuidString)"
+    let path: String
+    private let base: String
+
+    init(in base: String = Folder.temporary) throws {
+        self.base = base
+        path = base + "walrelay-sink-\(UUID().uuidString)"
         try FileManager.default.createDirectory(
             atPath: path,
             withIntermediateDirectories: false
@@ -65,42 +72,64 @@ final class Folder: Sendable {
         try read(name).utf8.count
     }
 
-    /// Another directory with the same content.
+    /// Another directory with the same content; what never changes is shared, to be quick.
     func copy() throws -> Folder {
-        let other = try Folder()
+        let other = try Folder(in: base)
         for name in try FileManager.default.contentsOfDirectory(atPath: path) {
-            try FileManager.default.copyItem(
-                atPath: path + "/" + name,
-                toPath: other.path + "/" + name
-            )
+            let (from, to) = (path + "/" + name, other.path + "/" + name)
+            if name.hasSuffix(".ndjson") {
+                try FileManager.default.linkItem(atPath: from, toPath: to)
+            } else {
+                try FileManager.default.copyItem(atPath: from, toPath: to)
+            }
         }
         return other
     }
 }
 
-/// The ids of the new rows in a run of event lines, each of which must be a whole JSON object.
+/// The ids of the new rows in a run of event lines; throws where a line is not whole.
+///
+/// Looks for `"after":{"id":…` only: whether a line is sound JSON is the encoder's tests' affair.
 func eventIDs(in text: String) throws -> [Int] {
-    struct Event: Decodable {
-        struct Row: Decodable { let id: Int }
-        let after: Row
+    let marker = Array("\"after\":{\"id\":".utf8)
+    var lines = Array(text.utf8).split(
+        separator: UInt8(ascii: "\n"),
+        omittingEmptySubsequences: false
+    )
+    guard lines.removeLast().isEmpty else { throw BrokenLine(text: "no line end") }
+    return try lines.map { line in
+        var rest = line[...]
+        while !rest.isEmpty, !rest.starts(with: marker) { rest = rest.dropFirst() }
+        let digits = rest.dropFirst(marker.count).prefix { (0x30...0x39).contains($0) }
+        guard line.first == UInt8(ascii: "{"), line.last == UInt8(ascii: "}"),
+            let id = Int(String(decoding: digits, as: UTF8.self))
+        else { throw BrokenLine(text: String(decoding: line, as: UTF8.self)) }
+        return id
     }
-    return try text.split(separator: "\n", omittingEmptySubsequences: true).map {
-        try JSONDecoder().decode(Event.self, from: Data($0.utf8)).after.id
-    }
+}
+
+/// A line that is not an event of the tests' table.
+struct BrokenLine: Error {
+    let text: String
 }
 
 /// A supervisor whose waiting is a closure; by default it throws what it is given.
 final class TestSupervisor: SinkSupervisor {
     private let waiting: @Sendable (WalrelayError, Int) throws -> Void
+    private let goesOn: @Sendable () -> Bool
     private let seen = Mutex<[String]>([])
 
-    init(
-        _ waiting: @escaping @Sendable (WalrelayError, Int) throws -> Void = { error, _ in
-            throw error
-        }
-    ) {
+    init(_ waiting: @escaping @Sendable (WalrelayError, Int) throws -> Void) {
         self.waiting = waiting
+        goesOn = { true }
     }
+
+    init(goesOn: @escaping @Sendable () -> Bool = { true }) {
+        waiting = { error, _ in throw error }
+        self.goesOn = goesOn
+    }
+
+    func keepWaiting() -> Bool { goesOn() }
 
     /// `code attempt` of each wait so far.
     var waits: [String] { seen.withLock { $0 } }

@@ -44,7 +44,7 @@ private struct ModelRun {
 
     init(seed: UInt64) throws {
         random = SeededGenerator(state: seed)
-        folder = try Folder()
+        folder = try Folder(in: Folder.memory)
         sink = NDJSONSink(folder)
         try reopen()
     }

@@ -4,6 +4,7 @@ import ChangeModel
 import Foundation
 import Glibc
 import Sink
+import Support
 import Synchronization
 import Testing
 
@@ -45,6 +46,7 @@ import Testing
         let output = Drain(reading)
         let sink = sink(on: writing)
         #expect(try sink.open() == nil)
+        #expect(!sink.keepsCheckpoint)
         try sink.beginSnapshot(checkpoint(0x10, .running))
         for part in 0..<20 { try sink.write(batch(part * 1_000..<(part + 1) * 1_000)) }
         try sink.commit(checkpoint(0x20))
@@ -93,25 +95,29 @@ import Testing
         Glibc.close(writing)
     }
 
-    @Test func `a reader that does not read is waited for until the task is cancelled`()
-        async throws
+    @Test func `a reader that does not read is waited for until the task should stop`() async throws
     {
-        let writing = writing
-        let blocked = Task.detached {
+        let (reading, writing) = (reading, writing)
+        let looks = Counter()
+        let supervisor = TestSupervisor(goesOn: {
+            looks.next() < 3
+        })
+        try await onThread {
             let sink = StreamSink(
                 descriptor: writing,
                 task: "orders",
                 database: "shop",
                 version: "0",
                 format: ValueFormat(),
-                supervisor: TestSupervisor()
+                supervisor: supervisor
             )
             _ = try sink.open()
-            // More than any pipe holds.
-            while true { try sink.write(batch(1...10_000)) }
+            #expect(throws: CancellationError.self) {
+                // More than any pipe holds.
+                while true { try sink.write(batch(1...10_000)) }
+            }
         }
-        blocked.cancel()
-        await #expect(throws: CancellationError.self) { try await blocked.value }
+        #expect(looks.next() > 4)
         Glibc.close(reading)
         Glibc.close(writing)
     }
@@ -156,4 +162,11 @@ private final class Drain: Sendable {
         done.wait()
         return content.withLock { $0 }
     }
+}
+
+/// Counts calls from any thread.
+private final class Counter: Sendable {
+    private let value = Atomic(0)
+
+    func next() -> Int { value.add(1, ordering: .relaxed).newValue }
 }
