@@ -34,11 +34,12 @@ final class Crew: Sendable {
 
     /// Told by a worker as the last thing it does, its connection closed.
     func ended(_ error: (any Error)?) {
-        if error != nil { ending.request() }
         state.withLock { state in
             state.running -= 1
             if state.failure == nil { state.failure = error }
         }
+        // Only now: what the others throw because of it must not come first.
+        if error != nil { ending.request() }
         bell.ring()
     }
 

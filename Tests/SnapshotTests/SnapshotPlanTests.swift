@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The plan's one promise, held against random tables: each row lies in exactly one chunk.
+
+import ChangeModel
+import Replication
+import Testing
+
+@testable import Snapshot
+
+/// Random numbers that a seed repeats (SplitMix64).
+private struct Seeded: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = (state ^ state >> 30) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ mixed >> 27) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ mixed >> 31
+    }
+}
+
+private func table(oid: UInt32 = 1, sizes: [Int64], filter: String? = nil) -> SourceTable {
+    SourceTable(
+        relation: Relation(
+            oid: oid,
+            schema: "s",
+            name: "t\(oid)",
+            replicaIdentity: .default,
+            columns: [Column(name: "id", typeOID: 20, isKey: true)]
+        ),
+        isPartitioned: sizes.count > 1,
+        storage: sizes.enumerated().map { index, bytes in
+            SourceTable.Storage(
+                oid: oid * 1000 + UInt32(index),
+                schema: "s",
+                name: "t\(oid)_\(index)",
+                estimatedRows: -1,
+                bytes: bytes
+            )
+        },
+        filter: filter,
+        primaryKey: ["id"]
+    )
+}
+
+/// Whether half-open ranges follow each other without a gap from open end to open end.
+private func tile<Bound: Comparable>(_ ranges: [(lower: Bound?, upper: Bound?)]) -> Bool {
+    guard ranges.first?.lower == nil, ranges.last?.upper == nil else { return false }
+    return zip(ranges, ranges.dropFirst()).allSatisfy { left, right in
+        guard let end = left.upper, end == right.lower else { return false }
+        return left.lower.map { $0 < end } ?? true
+    }
+}
+
+private func pages(_ chunks: [SnapshotChunk]) -> [(lower: UInt32?, upper: UInt32?)] {
+    chunks.map { chunk in
+        guard case .pages(let lower, let upper) = chunk.range else { return (nil, nil) }
+        return (lower, upper)
+    }
+}
+
+private func keys(_ chunks: [SnapshotChunk]) -> [(lower: Int64?, upper: Int64?)] {
+    chunks.map { chunk in
+        guard case .keys("id", let lower, let upper) = chunk.range else { return (nil, nil) }
+        return (lower, upper)
+    }
+}
+
+struct SnapshotPlanTests {
+    @Test(arguments: 0..<20)
+    func `each page lies in exactly one chunk`(seed: UInt64) {
+        var random = Seeded(state: seed)
+        let tables = (1...Int.random(in: 1...4, using: &random)).map { number in
+            let sizes = (0..<Int.random(in: 1...3, using: &random)).map { _ in
+                Int64.random(
+                    in: 0...(1 << Int64.random(in: 1...44, using: &random)),
+                    using: &random
+                )
+            }
+            return table(oid: UInt32(number), sizes: sizes)
+        }
+        let plan = SnapshotPlan(
+            tables: tables,
+            workers: Int.random(in: 1...16, using: &random),
+            serverVersion: 150_000
+        )
+        for (tableIndex, table) in tables.enumerated() {
+            for storageIndex in table.storage.indices {
+                let chunks = plan.chunks.filter {
+                    $0.table == tableIndex && $0.storage == storageIndex
+                }
+                #expect((1...10_000).contains(chunks.count))
+                #expect(tile(pages(chunks)))
+            }
+        }
+        let descend = zip(plan.chunks, plan.chunks.dropFirst()).allSatisfy { $0.bytes >= $1.bytes }
+        #expect(descend)
+    }
+
+    @Test(arguments: 0..<40)
+    func `each key lies in exactly one chunk`(seed: UInt64) {
+        var random = Seeded(state: seed)
+        let table = table(sizes: [.random(in: 0...(1 << 36), using: &random)])
+        let ends = (0..<2).map { _ in
+            Int64.random(in: .min ... .max, using: &random)
+                >> Int64.random(in: 0...63, using: &random)
+        }
+        let least = seed == 0 ? Int64.min : min(ends[0], ends[1])
+        let greatest = seed < 2 ? Int64.max : max(ends[0], ends[1])
+        let plan = SnapshotPlan(
+            tables: [table],
+            workers: 4,
+            serverVersion: 130_000,
+            keyBounds: [1000: .init(column: "id", values: least...greatest)]
+        )
+        let ranges = keys(plan.chunks)
+        #expect(tile(ranges))
+        #expect(plan.chunks.count <= 10_000)
+        // No chunk lies wholly outside of the bounds: a COPY that cannot find anything.
+        let inside = ranges.allSatisfy { range in
+            (range.lower.map { $0 <= greatest } ?? true) && (range.upper.map { $0 > least } ?? true)
+        }
+        #expect(inside)
+    }
+
+    @Test func `a table that dominates gives every worker several chunks`() {
+        let plan = SnapshotPlan(
+            tables: [table(oid: 1, sizes: [640 << 20]), table(oid: 2, sizes: [1 << 20])],
+            workers: 4,
+            serverVersion: 150_000
+        )
+        #expect(plan.chunks.count { $0.table == 0 } >= 16)
+        #expect(plan.chunks.count { $0.table == 1 } == 1)
+        #expect(plan.chunks.last?.table == 1)
+    }
+
+    @Test func `no chunk is smaller than 8 MiB and none larger than 128 MiB`() {
+        let small = SnapshotPlan(
+            tables: [table(sizes: [20 << 20])],
+            workers: 8,
+            serverVersion: 150_000
+        )
+        #expect(small.chunks.count == 3)
+        let large = SnapshotPlan(
+            tables: [table(sizes: [100 << 30])],
+            workers: 2,
+            serverVersion: 150_000
+        )
+        #expect(large.chunks.count == 800)
+        #expect(large.chunks.allSatisfy { $0.bytes <= 128 << 20 })
+    }
+
+    @Test func `a table of many terabytes has at most 10000 chunks`() {
+        let plan = SnapshotPlan(
+            tables: [table(sizes: [32 << 40])],
+            workers: 4,
+            serverVersion: 150_000
+        )
+        #expect(plan.chunks.count == 10_000)
+    }
+
+    @Test func `below 14 a table without a usable key is one chunk`() {
+        let tables = [table(sizes: [10 << 30])]
+        let plan = SnapshotPlan(tables: tables, workers: 4, serverVersion: 130_000)
+        #expect(plan.chunks.map(\.range) == [.whole])
+    }
+
+    @Test func `one worker copies whole tables`() {
+        let tables = [table(sizes: [10 << 30, 0])]
+        let plan = SnapshotPlan(tables: tables, workers: 1, serverVersion: 150_000)
+        #expect(plan.chunks.map(\.range) == [.whole, .whole])
+        #expect(plan.chunks.map(\.storage) == [0, 1])
+    }
+
+    @Test func `a statement quotes names and keeps a filter apart`() {
+        let source = SourceTable(
+            relation: Relation(
+                oid: 1,
+                schema: "Sch\"ema",
+                name: "T",
+                replicaIdentity: .default,
+                columns: [Column(name: "a b", typeOID: 25), Column(name: "ID", typeOID: 20)]
+            ),
+            isPartitioned: false,
+            storage: [.init(oid: 1, schema: "Sch\"ema", name: "T", estimatedRows: 0, bytes: 0)],
+            filter: "x OR y -- why"
+        )
+        let version = RelationVersion(
+            relation: source.relation,
+            types: [.text, .integer],
+            version: 1
+        )
+        var table = SnapshotTable(source, as: version)
+        func statement(_ range: SnapshotChunk.Range, plain: Bool = true) -> String {
+            SnapshotChunk(table: 0, storage: 0, range: range, bytes: 0)
+                .copyStatement(of: table, plain: plain)
+        }
+        let head = #"COPY (SELECT "a b", "ID" FROM ONLY "Sch""ema"."T""#
+        #expect(statement(.whole) == head + " WHERE (x OR y -- why\n)) TO STDOUT")
+        #expect(
+            statement(.pages(lower: 5, upper: 9))
+                == head + " WHERE (x OR y -- why\n) AND ctid >= '(5,0)'::tid"
+                + " AND ctid < '(9,0)'::tid) TO STDOUT"
+        )
+        table.source.filter = nil
+        #expect(statement(.whole) == #"COPY "Sch""ema"."T" ("a b", "ID") TO STDOUT"#)
+        #expect(statement(.whole, plain: false) == head + ") TO STDOUT")
+        #expect(
+            statement(.keys(column: "ID", lower: -3, upper: nil))
+                == head + #" WHERE "ID" >= '-3') TO STDOUT"#
+        )
+    }
+}
