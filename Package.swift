@@ -76,7 +76,7 @@ let package = Package(
         tests("Pipeline", ["ChangeModel", "Sink", "Support"]),
         tests("Settings", ["Support"]),
         tests("Operations", ["ChangeModel", "Pipeline", "Support"]),
-        tests("Commands", ["Support"]),
+        tests("Commands", ["Replication", "Support"]),
         .testTarget(
             name: "Integration",
             dependencies: ["Support", "walrelay"],

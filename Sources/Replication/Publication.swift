@@ -193,15 +193,16 @@ extension Publication {
         let name = SQL.identifier(state.name)
         let setTables =
             "ALTER PUBLICATION \(name) SET \(tableList(tables, serverVersion: serverVersion));"
-        // SET TABLE takes the place of schemas, too, but not of ALL TABLES.
-        let isReplaceable = !state.isForAllTables
         if fit.options.isEmpty { return setTables }
         let setOptions = "ALTER PUBLICATION \(name) SET (\(options(serverVersion)));"
-        let needsTables = !fit.tables.isEmpty || state.isForSchemas
-        if isReplaceable { return needsTables ? "\(setOptions) \(setTables)" : setOptions }
-        let onlyOptions = state.with(\.missingActions, []).with(\.isViaRoot, true)
-            .with(\.publishesGenerated, false)
-        if onlyOptions.fit(tables).isFit { return setOptions }
+        // SET TABLE takes the place of schemas, but not of ALL TABLES.
+        guard state.isForAllTables else {
+            return fit.tables.isEmpty && !state.isForSchemas
+                ? setOptions : "\(setOptions) \(setTables)"
+        }
+        // All tables are in it, so what it lacks is what partitioning hides: a partition under
+        // its root, when it publishes by the root.
+        if !fit.lacksTables { return setOptions }
         return "DROP PUBLICATION \(name); "
             + createStatement(name: state.name, tables: tables, serverVersion: serverVersion)
     }
@@ -227,18 +228,5 @@ extension Publication {
         if serverVersion >= 130_000 { text += ", publish_via_partition_root = true" }
         if serverVersion >= 180_000 { text += ", publish_generated_columns = none" }
         return text
-    }
-}
-
-extension PublicationState {
-    func with<Value>(
-        _ path: WritableKeyPath<PublicationState, Value>,
-        _ value: Value
-    )
-        -> PublicationState
-    {
-        var copy = self
-        copy[keyPath: path] = value
-        return copy
     }
 }

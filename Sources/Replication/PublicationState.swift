@@ -134,6 +134,8 @@ struct PublicationFit: Sendable, Equatable {
     var options: [String] = []
     /// What is wrong with its tables, columns or filters; `SET TABLE` mends that.
     var tables: [String] = []
+    /// Whether one for all tables or for schemas does not do what the tables need.
+    var lacksTables = false
 
     var isFit: Bool { options.isEmpty && tables.isEmpty }
 }
@@ -163,10 +165,17 @@ extension PublicationState {
                     "it is for all tables\(isForSchemas ? " of schemas" : ""), so the columns or "
                         + "the filter of \(table.relation.qualifiedName) cannot be applied"
                 )
+                fit.lacksTables = true
             }
             let published = Set(published.map(\.oid))
-            let lacking = tables.filter { !published.contains($0.relation.oid) }
-            if !lacking.isEmpty { fit.options.append("it lacks \(names(lacking))") }
+            // Not by the root, a partitioned table is never listed: that was said above.
+            let lacking = tables.filter {
+                !published.contains($0.relation.oid) && (isViaRoot || !$0.isPartitioned)
+            }
+            if !lacking.isEmpty {
+                fit.options.append("it lacks \(names(lacking))")
+                fit.lacksTables = true
+            }
         } else {
             fit.tables = differences(tables)
         }

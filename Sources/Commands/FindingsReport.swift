@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The findings of `check` for people and for programs: aligned lines with a sum at the end, or a
+// JSON array. Names come from the source, so control characters never reach the terminal.
+
+import Foundation
+import Replication
+
+/// How findings are printed.
+enum FindingsReport {
+    /// A line a finding, what mends it on a line of its own below, and the sum.
+    ///
+    /// `colors` is for terminals. Ends in a line feed.
+    static func text(_ findings: [Finding], colors: Bool) -> String {
+        // A single long name does not push all the others to the right.
+        let width = findings.map { printable($0.subject).count }.filter { $0 <= 40 }.max() ?? 0
+        var text = ""
+        for finding in findings {
+            let level = padded(finding.level.rawValue, to: 8)
+            text += colors ? "\(color(finding.level))\(level)\u{1B}[0m" : level
+            text += padded(printable(finding.subject), to: width) + "  "
+            text += printable(finding.found) + "\n"
+            if !finding.mend.isEmpty {
+                text += padded("", to: 8) + "mend: \(printable(finding.mend))\n"
+            }
+        }
+        return text + sum(findings) + "\n"
+    }
+
+    /// A JSON array of `{id, level, subject, found, mend}` in the order of the check.
+    static func json(_ findings: [Finding]) throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        return String(decoding: try encoder.encode(findings), as: UTF8.self) + "\n"
+    }
+
+    private static func sum(_ findings: [Finding]) -> String {
+        func count(_ level: Finding.Level) -> Int { findings.count { $0.level == level } }
+        let warnings = count(.warning)
+        return "\(count(.ok)) ok, \(warnings) warning\(warnings == 1 ? "" : "s"), "
+            + "\(count(.failed)) failed"
+    }
+
+    private static func color(_ level: Finding.Level) -> String {
+        switch level {
+        case .ok: "\u{1B}[32m"
+        case .warning: "\u{1B}[33m"
+        case .failed: "\u{1B}[31m"
+        }
+    }
+
+    private static func padded(_ text: String, to width: Int) -> String {
+        text + String(repeating: " ", count: max(0, width - text.count))
+    }
+
+    /// Line ends become spaces, other control characters question marks.
+    private static func printable(_ text: String) -> String {
+        String(
+            String.UnicodeScalarView(
+                text.unicodeScalars.map { scalar in
+                    switch scalar.properties.generalCategory {
+                    case .control: scalar == "\n" ? " " : "?"
+                    case .format, .lineSeparator, .paragraphSeparator: "?"
+                    default: scalar
+                    }
+                }
+            )
+        )
+    }
+}
