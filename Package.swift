@@ -32,6 +32,8 @@ let argumentParser = Target.Dependency.product(
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let lifecycle = Target.Dependency.product(
     name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let unixSignals = Target.Dependency.product(
+    name: "UnixSignals", package: "swift-service-lifecycle")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 let flyingFox = Target.Dependency.product(name: "FlyingFox", package: "FlyingFox")
 
@@ -51,17 +53,18 @@ let package = Package(
         room("ChangeModel"),
         room("PgOutput", ["ChangeModel"]),
         room("Replication", ["LibPQ", "ChangeModel", "PgOutput", logging]),
-        room("Snapshot", ["LibPQ", "ChangeModel", "Replication", logging]),
+        room("Snapshot", ["LibPQ", "ChangeModel", "PgOutput", "Replication"]),
         room("Sink", ["ChangeModel"]),
         room("NDJSONSink", ["ChangeModel", "Sink", logging]),
         room("Pipeline", ["LibPQ", "ChangeModel", "Replication", "Snapshot", "Sink", logging]),
-        room("Settings", [yams]),
+        room("Settings", ["ChangeModel", yams]),
         room("Operations", ["ChangeModel", "Pipeline", logging, lifecycle, flyingFox]),
         room(
             "Commands",
             [
                 "LibPQ", "ChangeModel", "Replication", "Snapshot", "Sink", "NDJSONSink",
                 "Pipeline", "Settings", "Operations", argumentParser, logging, lifecycle,
+                unixSignals,
             ]),
         .executableTarget(name: "walrelay", dependencies: ["Commands"], swiftSettings: house),
 
@@ -74,8 +77,8 @@ let package = Package(
         tests("Sink", ["ChangeModel"]),
         tests("NDJSONSink", ["ChangeModel", "Sink", "Support"]),
         tests("Pipeline", ["ChangeModel", "Sink", "Support"]),
-        tests("Settings", ["Support"]),
-        tests("Operations", ["ChangeModel", "Pipeline", "Support"]),
+        tests("Settings", ["ChangeModel"]),
+        tests("Operations", ["ChangeModel", "Pipeline", "Support", logging, lifecycle]),
         tests("Commands", ["Replication", "Support"]),
         .testTarget(
             name: "Integration",

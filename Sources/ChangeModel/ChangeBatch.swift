@@ -25,11 +25,14 @@ public struct Cell: Sendable, Equatable {
     }
 
     /// SQL NULL.
-    public static let null = Cell(offset: 0, length: -1)
+    @inlinable
+    public static var null: Cell { Cell(offset: 0, length: -1) }
     /// A TOASTed value that the change left as it was and that was therefore not sent.
-    public static let unchanged = Cell(offset: 0, length: -2)
+    @inlinable
+    public static var unchanged: Cell { Cell(offset: 0, length: -2) }
     /// A value that was not sent at all (a non-key column of a key): not NULL, absent.
-    public static let absent = Cell(offset: 0, length: -3)
+    @inlinable
+    public static var absent: Cell { Cell(offset: 0, length: -3) }
 
     /// Whether there is a value in the arena.
     @inlinable

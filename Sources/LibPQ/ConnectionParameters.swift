@@ -3,6 +3,8 @@
 // What a connection is made with: libpq's own keywords, plus what walrelay pins on every session
 // so that a value has the same text in the snapshot and in the stream.
 
+import CLibPQ
+
 /// The keywords of a connection.
 ///
 /// Holds a password; has no description on purpose.
@@ -33,6 +35,26 @@ public struct ConnectionParameters: Sendable {
             return "\(host):\(keywords["port"] ?? "5432")/\(keywords["dbname"] ?? "")"
         }
         return "the server that conninfo names"
+    }
+
+    /// The database that libpq would ask for; empty where only its own defaults say.
+    public var database: String {
+        guard let given = keywords["dbname"] else { return "" }
+        var message: UnsafeMutablePointer<CChar>?
+        let isConninfo = given.contains("=") || given.contains("://")
+        guard isConninfo, let options = PQconninfoParse(given, &message) else {
+            PQfreemem(message)
+            return isConninfo ? "" : given
+        }
+        defer { PQconninfoFree(options) }
+        var next = options
+        while let keyword = next.pointee.keyword {
+            if String(cString: keyword) == "dbname", let value = next.pointee.val {
+                return String(cString: value)
+            }
+            next += 1
+        }
+        return ""
     }
 
     /// Session settings on which the text of values depends, and limits that would end a session.

@@ -3,27 +3,8 @@
 // Types of the source that walrelay does not know by heart: read from pg_type by plain SELECTs,
 // so under the connection's own snapshot, and closed over what they are made of.
 
+public import ChangeModel
 public import LibPQ
-
-/// A row of pg_type, as far as the meaning of a text value needs it.
-public struct CatalogType: Sendable, Equatable {
-    /// The type's OID.
-    public var oid: UInt32
-    /// The schema's name, unquoted.
-    public var schema: String
-    /// The type's name, unquoted.
-    public var name: String
-    /// `pg_type.typtype`: b base, c composite, d domain, e enum, m multirange, p pseudo, r range.
-    public var kind: Character
-    /// The element's OID of a true array; 0 for all else, int2vector and oidvector included.
-    public var element: UInt32
-    /// What a domain is made of; 0 for all else.
-    public var base: UInt32
-    /// The type modifier that a domain gives its base type; -1 where there is none.
-    public var baseModifier: Int32
-    /// What stands between an array's elements of this type: `,` for nearly all, `;` for box.
-    public var delimiter: Character
-}
 
 extension SourceCatalog {
     /// The given types, and those that they are arrays of or domains over, each once.
@@ -32,8 +13,8 @@ extension SourceCatalog {
     public static func types(
         _ oids: some Sequence<UInt32>,
         on connection: borrowing Connection
-    ) throws(PostgresError) -> [CatalogType] {
-        var found: [CatalogType] = []
+    ) throws(PostgresError) -> [TypeEntry] {
+        var found: [TypeEntry] = []
         var asked: Set<UInt32> = [0]
         var open = Set(oids).subtracting(asked)
         while !open.isEmpty {
@@ -53,7 +34,7 @@ extension SourceCatalog {
     private static func rows(
         of list: String,
         on connection: borrowing Connection
-    ) throws(PostgresError) -> [CatalogType] {
+    ) throws(PostgresError) -> [TypeEntry] {
         // 751 is array_out: it tells a true array from a fixed-length type with elements, such as
         // int2vector or point, in all versions.
         let rows = try connection.query(
@@ -68,16 +49,16 @@ extension SourceCatalog {
         return (0..<rows.count).compactMap { row in
             guard let oid = rows.oid(row, 0) else { return nil }
             let isDomain = rows.text(row, 3) == "d"
-            return CatalogType(
+            return TypeEntry(
                 oid: oid,
-                schema: rows.text(row, 1),
                 name: rows.text(row, 2),
-                kind: rows.text(row, 3).first ?? "b",
+                schema: rows.text(row, 1),
+                kind: rows.text(row, 3).utf8.first.flatMap(TypeEntry.Kind.init) ?? .base,
                 // A domain over an array has the array's output function and no elements itself.
                 element: isDomain ? 0 : rows.oid(row, 4) ?? 0,
                 base: rows.oid(row, 5) ?? 0,
                 baseModifier: isDomain ? Int32(clamping: rows.integer(row, 6) ?? -1) : -1,
-                delimiter: rows.text(row, 7).first ?? ","
+                delimiter: rows.text(row, 7).utf8.first ?? UInt8(ascii: ",")
             )
         }
     }

@@ -40,8 +40,19 @@ public protocol Sink: AnyObject {
     /// Lets go of files and connections; what was not committed is rolled back.
     func close() throws
 
+    /// Whether a checkpoint that was committed is still there on the next start.
+    ///
+    /// A pipe cannot keep one: there the position of the slot is all there is, and a change may
+    /// come again after a crash.
+    var keepsCheckpoint: Bool { get }
+
     /// What the sink has done since it was opened.
     var statistics: SinkStatistics { get }
+}
+
+extension Sink {
+    /// True: nearly all sinks do.
+    public var keepsCheckpoint: Bool { true }
 }
 
 /// Counters and details of a sink for the status.

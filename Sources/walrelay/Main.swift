@@ -3,5 +3,7 @@ import Commands
 
 @main
 enum Main {
-    static func main() async {}
+    static func main() async {
+        await Walrelay.start()
+    }
 }

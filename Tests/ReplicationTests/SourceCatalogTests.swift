@@ -184,20 +184,22 @@ import Testing
                 table.relation.columns.map(\.typeOID),
                 on: connection
             )
-            func type(_ name: String) throws -> CatalogType {
+            func type(_ name: String) throws -> TypeEntry {
                 try #require(types.first { $0.name == name })
             }
             let domain = try type("d")
-            #expect(domain.kind == "d" && domain.base == 1700)
+            #expect(domain.kind == .domain && domain.base == 1700)
             #expect(domain.baseModifier == (12 << 16 | 2) + 4)
             #expect(domain.schema == "public")
             let list = try type("moods")
-            #expect(list.kind == "d" && list.element == 0)
+            #expect(list.kind == .domain && list.element == 0)
             let array = try type("_mood")
             let mood = try type("mood")
-            #expect(list.base == array.oid && array.element == mood.oid && mood.kind == "e")
-            #expect(try type("pair").kind == "c")
-            #expect(try type("box").delimiter == ";")
+            #expect(
+                list.base == array.oid && array.element == mood.oid && mood.kind == .enumeration
+            )
+            #expect(try type("pair").kind == .composite)
+            #expect(try type("box").delimiter == UInt8(ascii: ";"))
             #expect(try type("int2vector").element == 0)
             #expect(try type("point").element == 0)
             #expect(Set(types.map(\.oid)).count == types.count)

@@ -5,11 +5,13 @@
 /// Polls until `condition` holds; throws a `SupportError` that names `what` when time is up.
 ///
 /// The condition is asked at growing intervals up to 50 ms and once more at the very end; an
-/// error that it throws counts as "not yet" and stands in the failure.
+/// error that it throws counts as "not yet" and stands in the failure, unless `giveUp` takes it:
+/// then it is thrown on at once.
 public func eventually(
     _ what: String = "the condition",
     timeout: Duration = .seconds(30),
-    _ condition: () async throws -> Bool
+    _ condition: () async throws -> Bool,
+    giveUp: (any Error) -> Bool = { $0 is CancellationError }
 ) async throws {
     let deadline = ContinuousClock.now + timeout
     var pause = Duration.milliseconds(1)
@@ -19,9 +21,8 @@ public func eventually(
         do {
             if try await condition() { return }
             last = nil
-        } catch let error as CancellationError {
-            throw error
         } catch {
+            if giveUp(error) { throw error }
             last = error
         }
         if isLast {

@@ -41,8 +41,10 @@ public final class PostgresCluster: Sendable {
         }
 
         private static func lines(_ method: String) -> String {
-            "local all all \(method)\nlocal replication all \(method)\n"
-                + "host all all 127.0.0.1/32 \(method)\nhost replication all 127.0.0.1/32 \(method)\n"
+            ["local all all", "local replication all"]
+                .map { "\($0) \(method)\n" }.joined()
+                + ["host all all", "host replication all"]
+                .map { "\($0) 127.0.0.1/32 \(method)\n" }.joined()
         }
     }
 
@@ -61,7 +63,7 @@ public final class PostgresCluster: Sendable {
     private let running = Mutex<ChildProcess?>(nil)
     private let settings: Mutex<[String: String]>
 
-    private static let alive = Mutex<[ObjectIdentifier: pid_t]>([:])
+    private static let alive = Mutex<[ObjectIdentifier: ChildProcess]>([:])
 
     /// The versions that can be started on this machine; a matrix test takes them as arguments.
     public static let availableVersions = PostgresVersion.available
@@ -78,7 +80,12 @@ public final class PostgresCluster: Sendable {
             var failure: any Error = SupportError("not tried")
             for _ in 0..<5 {
                 do {
-                    let cluster = try PostgresCluster(version, settings, authentication)
+                    let cluster = try PostgresCluster(version, settings) { directory in
+                        let template = try PostgresTemplate.path(version)
+                        let copy = try runProcess("/bin/cp", ["-a", template, directory])
+                        guard copy.status == .code(0) else { throw SupportError(copy.stderr) }
+                    }
+                    try cluster.write(authentication.text, to: "pg_hba.conf")
                     try cluster.launch()
                     return cluster
                 } catch let error as SupportError {
@@ -91,10 +98,28 @@ public final class PostgresCluster: Sendable {
         }
     }
 
+    /// Starts a physical standby of this cluster; returns when it answers queries.
+    public func startStandby(settings: [String: String] = [:]) async throws -> PostgresCluster {
+        try await onThread {
+            let standby = try PostgresCluster(self.version, settings) { directory in
+                let backup = try runProcess(
+                    self.program("pg_basebackup"),
+                    ["-D", directory, "-R", "-X", "stream", "-c", "fast", "--no-sync"],
+                    environment: self.environment,
+                    owner: .current
+                )
+                guard backup.status == .code(0) else { throw SupportError(backup.stderr) }
+            }
+            try standby.launch()
+            return standby
+        }
+    }
+
+    /// `fill` makes the data directory at the path that it is given.
     private init(
         _ version: PostgresVersion,
         _ settings: [String: String],
-        _ authentication: Authentication
+        fill: (String) throws -> Void
     ) throws {
         guard version.isAvailable else {
             throw SupportError(
@@ -107,10 +132,7 @@ public final class PostgresCluster: Sendable {
         socketDirectory = try Scratch.directory("p")
         dataDirectory = "\(socketDirectory)/data"
         try ServerOwner.give(socketDirectory)
-        let template = try PostgresTemplate.path(version)
-        let copy = try runProcess("/bin/cp", ["-a", template, dataDirectory])
-        guard copy.status == .code(0) else { throw SupportError(copy.stderr) }
-        try write(authentication.text, to: "pg_hba.conf")
+        try fill(dataDirectory)
     }
 
     deinit {
@@ -121,9 +143,16 @@ public final class PostgresCluster: Sendable {
     // MARK: Life
 
     /// The server's process id, or nil while it is stopped.
-    public var pid: pid_t? { running.withLock { $0?.pid } }
+    public var pid: pid_t? { child?.pid }
 
-    /// Starts it again after `stop`; returns when it accepts connections.
+    private var child: ChildProcess? {
+        running.withLock { child in
+            if child?.status() != nil { child = nil }
+            return child
+        }
+    }
+
+    /// Starts it again after `stop` or a crash; returns when it accepts connections.
     public func start() async throws {
         try await onThread { try self.launch() }
     }
@@ -132,7 +161,7 @@ public final class PostgresCluster: Sendable {
     ///
     /// Blocks, at most 60 s: fast waits for walsenders to have sent all.
     public func stop(mode: StopMode = .fast) throws {
-        guard let child = running.withLock({ $0 }) else { return }
+        guard let child else { return }
         child.signal(mode == .fast ? SIGINT : SIGQUIT)
         guard child.waitBlocking(.seconds(60)) != nil else {
             throw SupportError("the server did not stop within 60 s\n\(log())")
@@ -163,9 +192,8 @@ public final class PostgresCluster: Sendable {
     }
 
     private func launch() throws {
-        guard running.withLock({ $0 == nil }) else { return }
+        guard child == nil else { return }
         try writeSettings()
-        unlink("\(dataDirectory)/postmaster.pid")
         let log = open(
             "\(dataDirectory)/server.log",
             O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
@@ -183,9 +211,9 @@ public final class PostgresCluster: Sendable {
             stderr: log
         )
         running.withLock { $0 = child }
-        Self.alive.withLock { $0[ObjectIdentifier(self)] = child.pid }
+        Self.alive.withLock { $0[ObjectIdentifier(self)] = child }
         let deadline = ContinuousClock.now + .seconds(60)
-        while !isReady {
+        while !isReady(child.pid) {
             if let status = child.status() {
                 running.withLock { $0 = nil }
                 throw SupportError("the server ended with \(status)\n\(self.log())")
@@ -197,11 +225,11 @@ public final class PostgresCluster: Sendable {
         }
     }
 
-    /// The eighth line of postmaster.pid says what the server is at.
-    private var isReady: Bool {
+    /// The eighth line of postmaster.pid says what the server is at, the first whose file it is.
+    private func isReady(_ pid: pid_t) -> Bool {
         let file = try? String(contentsOfFile: "\(dataDirectory)/postmaster.pid", encoding: .utf8)
         let lines = file?.split(separator: "\n", omittingEmptySubsequences: false) ?? []
-        guard lines.count > 7 else { return false }
+        guard lines.count > 7, lines[0] == "\(pid)" else { return false }
         return lines[7].hasPrefix("ready") || lines[7].hasPrefix("standby")
     }
 
@@ -213,10 +241,9 @@ public final class PostgresCluster: Sendable {
 
     /// For the end of the test process: no waiting for clients.
     static func quitAll() {
-        for pid in alive.withLock({ Array($0.values) }) {
-            kill(pid, SIGQUIT)
-            var raw: Int32 = 0
-            _ = waitpid(pid, &raw, 0)
+        for child in alive.withLock({ Array($0.values) }) {
+            child.signal(SIGQUIT)
+            _ = child.waitBlocking(.seconds(5))
         }
     }
 

@@ -20,7 +20,7 @@ extension PostgresCluster {
     /// The path of one of this version's programs, such as `pgbench`.
     public func program(_ name: String) -> String { version.program(name) }
 
-    /// What its programs need to reach this cluster as superuser: PGHOST, PGPORT, PGUSER, libraries.
+    /// What its programs need to reach this cluster as superuser.
     public var environment: [String: String] {
         var variables = version.environment
         variables["PGHOST"] = socketDirectory

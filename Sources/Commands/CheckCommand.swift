@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import ChangeModel
+import Glibc
+import LibPQ
+import Replication
+import Settings
+
+struct CheckCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "check",
+        abstract: "Check every prerequisite of a task; changes nothing.",
+        discussion: """
+            One line each: ok, warning or failed, what was found, and the statement or setting \
+            that mends it. Exits with 77 when a prerequisite is not met.
+            """
+    )
+
+    @OptionGroup var config: ConfigOption
+    @Flag(name: .long, help: "Print the findings as JSON.") var json = false
+
+    func run() async throws {
+        let settings = try config.load()
+        let requirements = Requirements(
+            task: settings.task, tables: settings.tables,
+            needsSnapshot: settings.snapshot.mode != .never)
+        let source = try settings.sourceParameters()
+        let findings = try await onOwnThread(named: "check") {
+            do {
+                let connection = try Connection.open(source)
+                return try Prerequisites.check(requirements, on: connection)
+            } catch let error as PostgresError {
+                throw WalrelayError(
+                    error, while: "connecting to the source \(source.destination)")
+            }
+        }
+        print(
+            json
+                ? try FindingsReport.json(findings)
+                : FindingsReport.text(findings, colors: isatty(STDOUT_FILENO) == 1), terminator: "")
+        if let failure = Prerequisites.firstFailure(findings) { throw failure }
+    }
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import ChangeModel
+import Foundation
+import LibPQ
+import Pipeline
+import Replication
+import Settings
+
+/// `--config FILE`, which nearly every command takes.
+struct ConfigOption: ParsableArguments {
+    @Option(name: .long, help: "The settings file of the task (YAML).")
+    var config: String
+
+    /// Reads the settings file; blocks.
+    func load() throws -> Settings {
+        try Settings.load(path: config, environment: ProcessInfo.processInfo.environment)
+    }
+}
+
+extension Settings {
+    /// How the source is reached, with the password as it is now. Blocks.
+    func sourceParameters() throws -> ConnectionParameters {
+        ConnectionParameters(
+            keywords: try source.keywords(environment: ProcessInfo.processInfo.environment),
+            connectTimeout: source.connectTimeout)
+    }
+
+    /// The task's options as the pipeline takes them. Blocks.
+    func taskOptions() throws -> TaskOptions {
+        var options = TaskOptions(task: task, source: try sourceParameters(), tables: tables)
+        options.snapshot =
+            switch snapshot.mode {
+            case .initial: .initial
+            case .never: .never
+            case .only: .only
+            }
+        options.snapshotWorkers = snapshot.workers
+        options.policy.onTruncate =
+            switch stream.onTruncate {
+            case .stop: .stop
+            case .ignore: .ignore
+            case .apply: .apply
+            }
+        options.policy.acceptedDDL = Set(stream.acceptDDL)
+        options.batchRows = batch.rows
+        options.batchBytes = batch.bytes
+        options.batchDelay = batch.delay
+        options.retryFor = retry.limit
+        return options
+    }
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// `walrelay run`: the pipeline on a thread of its own; signals, HTTP and systemd around it as
+// services of one group. Whoever ends first ends the others in good order.
+
+import ArgumentParser
+import ChangeModel
+import Foundation
+import LibPQ
+import Logging
+import Operations
+import Pipeline
+import ServiceLifecycle
+import Settings
+import UnixSignals
+
+struct RunCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract: "Snapshot and stream until stopped.",
+        discussion: """
+            Checks the prerequisites, makes the publication and the slot where they are absent, \
+            copies the tables once and then streams every committed change. SIGTERM and SIGINT \
+            bring what was received to the sink and end the run with exit code 0.
+            """
+    )
+
+    @OptionGroup var config: ConfigOption
+
+    @Option(
+        name: .long,
+        help: "End once everything up to the position is durable: now, or an LSN like 16/B374D848.")
+    var until: UntilOption?
+
+    func run() async throws {
+        let settings = try config.load()
+        let output = LogOutput.standardError(
+            format: settings.log.format == .json ? .json : .text,
+            environment: ProcessInfo.processInfo.environment)
+        defer { output.flush() }
+        let log = Self.logger(settings, output: output)
+        for warning in settings.warnings { log.warning("\(warning)") }
+        var options = try settings.taskOptions()
+        options.until = until?.until
+        let board = StatusBoard(
+            task: settings.task, version: walrelayVersion, sinkKind: settings.sink.kind.rawValue)
+        let stop = StopSignal()
+        let runner = TaskRunner(
+            options: options, board: board, stop: stop, log: log,
+            makeSink: try SinkAssembly.sink(
+                settings, database: options.source.database, log: log))
+        try await Self.serve(runner, board: board, stop: stop, settings: settings, log: log)
+    }
+
+    private static func logger(_ settings: Settings, output: LogOutput) -> Logger {
+        let level = Logger.Level(rawValue: settings.log.level.rawValue) ?? .info
+        var log = Logger(label: "walrelay") { label in
+            LineLogHandler(label: label, output: output, level: level)
+        }
+        log[metadataKey: "task"] = "\(settings.task)"
+        return log
+    }
+
+    private static func serve(
+        _ runner: TaskRunner,
+        board: StatusBoard,
+        stop: StopSignal,
+        settings: Settings,
+        log: Logger
+    ) async throws {
+        let pipeline = PipelineService(runner: runner, stop: stop)
+        var services: [ServiceGroupConfiguration.ServiceConfiguration] = []
+        if let listen = settings.http.listen {
+            services.append(
+                .init(
+                    service: HealthService(
+                        listen: ListenAddress(host: listen.host, port: listen.port), board: board,
+                        logger: log)))
+        }
+        services.append(
+            .init(
+                service: SystemdNotifier(
+                    board: board, logger: log,
+                    environment: ProcessInfo.processInfo.environment)))
+        services.append(
+            .init(
+                service: pipeline, successTerminationBehavior: .gracefullyShutdownGroup,
+                failureTerminationBehavior: .gracefullyShutdownGroup))
+        var configuration = ServiceGroupConfiguration(
+            services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: log)
+        configuration.maximumGracefulShutdownDuration = .seconds(30)
+        configuration.logger.logLevel = .critical
+        try await ServiceGroup(configuration: configuration).run()
+    }
+}
+
+/// The pipeline as a service: it blocks a thread of its own, and a shutdown asks it to stop.
+struct PipelineService: Service {
+    let runner: TaskRunner
+    let stop: StopSignal
+
+    func run() async throws {
+        try await withGracefulShutdownHandler {
+            try await onOwnThread(named: "pipeline") { [runner] in try runner.run() }
+        } onGracefulShutdown: {
+            stop.request()
+        }
+    }
+}
+
+/// `--until now` or `--until LSN`.
+struct UntilOption: ExpressibleByArgument {
+    let until: TaskOptions.Until
+
+    init?(argument: String) {
+        if argument == "now" {
+            until = .now
+        } else if let lsn = LSN(argument) {
+            until = .lsn(lsn)
+        } else {
+            return nil
+        }
+    }
+}

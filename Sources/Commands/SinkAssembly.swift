@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From the settings to a sink; the one place that knows all kinds.
+
+import ChangeModel
+import Logging
+import NDJSONSink
+import Settings
+import Sink
+
+enum SinkAssembly {
+    /// How the task's sink is made; throws for a kind that this build does not have.
+    static func sink(
+        _ settings: Settings,
+        database: String,
+        log: Logger
+    ) throws(WalrelayError) -> @Sendable (any SinkSupervisor) throws -> any Sink {
+        let format = format(settings.format)
+        let (task, database) = (settings.task, database)
+        switch settings.sink {
+        case .ndjson(let section):
+            let options = NDJSONSink.Options(
+                directory: section.directory, rotateBytes: Int64(section.rotate), format: format,
+                task: task, database: database, version: walrelayVersion)
+            return { supervisor in NDJSONSink(options, supervisor: supervisor, logger: log) }
+        case .stream:
+            return { supervisor in
+                StreamSink(
+                    task: task, database: database, version: walrelayVersion, format: format,
+                    supervisor: supervisor)
+            }
+        case .postgresql, .kafka:
+            throw WalrelayError(
+                "sink.unavailable", exit: .settings,
+                "This build has no \(settings.sink.kind.rawValue) sink",
+                hint: "set sink.kind to ndjson or stream")
+        }
+    }
+
+    private static func format(_ settings: Settings.Format) -> ValueFormat {
+        ValueFormat(
+            decimals: settings.decimals == .string
+                ? .string : settings.decimals == .precise ? .precise : .double,
+            temporal: settings.temporal == .iso ? .iso : .epoch,
+            binary: settings.binary == .base64 ? .base64 : .hex)
+    }
+}

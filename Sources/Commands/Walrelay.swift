@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The command tree; one file a command. A command throws `WalrelayError`, and only here that
+// becomes text on standard error and an exit code.
+
+public import ArgumentParser
+import ChangeModel
+import Glibc
+
+/// The version that --version, events and the status give.
+public let walrelayVersion = "0.1.0"
+
+/// The root of the command tree.
+public struct Walrelay: AsyncParsableCommand {
+    /// Name, summary and subcommands.
+    public static let configuration = CommandConfiguration(
+        commandName: "walrelay",
+        abstract: "Copies PostgreSQL tables consistently, then streams every committed change.",
+        version: walrelayVersion,
+        subcommands: [CheckCommand.self, RunCommand.self]
+    )
+
+    /// Creates the command; the parser fills it.
+    public init() {}
+
+    /// Parses the process's arguments, runs the command and exits with a code of the contract.
+    public static func start() async -> Never {
+        // A pipe that a reader closed is an error of the write, not the end of the process.
+        signal(SIGPIPE, SIG_IGN)
+        do {
+            var command = try parseAsRoot()
+            if var asynchronous = command as? any AsyncParsableCommand {
+                try await asynchronous.run()
+            } else {
+                try command.run()
+            }
+            Glibc.exit(ExitCode.success.rawValue)
+        } catch {
+            Glibc.exit(report(error))
+        }
+    }
+
+    /// Says what went wrong and returns the exit code.
+    private static func report(_ error: any Error) -> Int32 {
+        if let error = error as? WalrelayError {
+            guard error.exit != .success else { return ExitCode.success.rawValue }
+            writeError("walrelay: \(error)\n")
+            return error.exit.rawValue
+        }
+        let code = exitCode(for: error)
+        let message = fullMessage(for: error)
+        if code.isSuccess {
+            print(message)
+            return ExitCode.success.rawValue
+        }
+        if !message.isEmpty { writeError(message + "\n") }
+        return code == .validationFailure ? ExitCode.usage.rawValue : code.rawValue
+    }
+
+    private static func writeError(_ text: String) {
+        var text = text
+        text.withUTF8 { bytes in _ = write(STDERR_FILENO, bytes.baseAddress, bytes.count) }
+    }
+}
+
+/// The exit code of walrelay, where ArgumentParser's own name is in the way.
+typealias ExitCode = ChangeModel.ExitCode

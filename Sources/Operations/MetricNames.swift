@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every metric walrelay exposes: walrelay_<noun>_<unit>[_total]. Dashboards and alerts are built on
+// these names; a rename is a breaking change. All carry the label `task`.
+
+/// One metric: its name, type and explanation.
+struct Metric: Sendable {
+    enum Kind: String, Sendable {
+        case counter
+        case gauge
+    }
+
+    var name: String
+    var kind: Kind
+    var help: String
+
+    init(_ name: String, _ kind: Kind, _ help: String) {
+        self.name = name
+        self.kind = kind
+        self.help = help
+    }
+}
+
+enum MetricNames {
+    static let buildInfo = Metric(
+        "walrelay_build_info",
+        .gauge,
+        "Always 1; the version is a label."
+    )
+    static let phase = Metric(
+        "walrelay_task_phase",
+        .gauge,
+        "1 for the phase the task is in, 0 for the others."
+    )
+    static let stalled = Metric(
+        "walrelay_task_stalled",
+        .gauge,
+        "1 when a part that should move has been silent too long."
+    )
+    static let silence = Metric(
+        "walrelay_part_silence_seconds",
+        .gauge,
+        "Time since a part at work last made progress."
+    )
+
+    static let changes = Metric(
+        "walrelay_changes_total",
+        .counter,
+        "Changes made durable in the sink."
+    )
+    static let transactions = Metric(
+        "walrelay_transactions_total",
+        .counter,
+        "Transactions made durable in the sink."
+    )
+    static let received = Metric(
+        "walrelay_received_lsn_bytes",
+        .gauge,
+        "WAL position received from the server."
+    )
+    static let durable = Metric(
+        "walrelay_durable_lsn_bytes",
+        .gauge,
+        "WAL position up to which the sink is durable."
+    )
+    static let confirmed = Metric(
+        "walrelay_confirmed_lsn_bytes",
+        .gauge,
+        "WAL position that the slot has confirmed."
+    )
+    static let lagBytes = Metric(
+        "walrelay_lag_bytes",
+        .gauge,
+        "WAL from the confirmed position to the server's end of WAL."
+    )
+    static let lagSeconds = Metric(
+        "walrelay_lag_seconds",
+        .gauge,
+        "Time from commit in the source to durable in the sink."
+    )
+    static let retained = Metric(
+        "walrelay_retained_wal_bytes",
+        .gauge,
+        "WAL that the server keeps because of the slot."
+    )
+
+    static let snapshotTables = Metric(
+        "walrelay_snapshot_tables",
+        .gauge,
+        "Tables of the snapshot by state."
+    )
+    static let snapshotRows = Metric(
+        "walrelay_snapshot_copied_rows",
+        .gauge,
+        "Rows of the table that the snapshot has read."
+    )
+    static let snapshotEstimate = Metric(
+        "walrelay_snapshot_estimated_rows",
+        .gauge,
+        "Rows the planner expects in the table."
+    )
+    static let snapshotBytes = Metric(
+        "walrelay_snapshot_copied_bytes",
+        .gauge,
+        "Bytes of the table that the snapshot has read."
+    )
+
+    static let sinkCommits = Metric(
+        "walrelay_sink_commits_total",
+        .counter,
+        "Commits made by the sink."
+    )
+    static let sinkBytes = Metric(
+        "walrelay_sink_written_bytes_total",
+        .counter,
+        "Bytes written by the sink."
+    )
+    static let reconnects = Metric(
+        "walrelay_reconnects_total",
+        .counter,
+        "Times the server or the sink was lost."
+    )
+    static let errors = Metric("walrelay_errors_total", .counter, "Errors recorded.")
+
+    static let residentMemory = Metric(
+        "walrelay_resident_memory_bytes",
+        .gauge,
+        "Memory of the process that is resident."
+    )
+    static let cpu = Metric(
+        "walrelay_cpu_seconds_total",
+        .counter,
+        "Processor time the process has used."
+    )
+    static let startTime = Metric(
+        "walrelay_start_time_seconds",
+        .gauge,
+        "When the process started, in Unix time."
+    )
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From the status board to the Prometheus text of /metrics. Pure: everything it shows is passed in.
+
+import Pipeline
+
+/// One scrape.
+struct Metrics {
+    var status: TaskStatus
+    var counters: StatusBoard.Counters
+    var silences: [(part: StatusBoard.Part, seconds: Double)]
+    var isStalled: Bool
+    var process: ProcessFacts
+
+    /// The exposition, in the order of MetricNames.
+    var text: String {
+        var out = PrometheusText(task: status.task)
+        out.add(MetricNames.buildInfo, [([("version", status.version)], 1)])
+        let phases = TaskStatus.Phase.allCases.map { phase in
+            (
+                labels: [(name: "phase", value: phase.rawValue)],
+                value: phase == status.phase ? 1.0 : 0
+            )
+        }
+        out.add(MetricNames.phase, phases)
+        out.add(MetricNames.stalled, isStalled ? 1 : 0)
+        out.add(
+            MetricNames.silence,
+            silences.map { ([("part", $0.part.rawValue)], $0.seconds) }
+        )
+        addStream(to: &out)
+        addSnapshot(to: &out)
+        out.add(MetricNames.sinkCommits, detail("commits"))
+        out.add(MetricNames.sinkBytes, detail("bytesWritten"))
+        out.add(MetricNames.reconnects, Double(counters.reconnects))
+        out.add(MetricNames.errors, Double(counters.errors))
+        out.add(MetricNames.residentMemory, process.residentBytes.map(Double.init))
+        out.add(MetricNames.cpu, process.cpuSeconds)
+        out.add(MetricNames.startTime, process.startSeconds)
+        return out.text
+    }
+
+    private func addStream(to out: inout PrometheusText) {
+        out.add(MetricNames.changes, Double(status.stream.changes))
+        out.add(MetricNames.transactions, Double(status.stream.transactions))
+        out.add(MetricNames.received, Self.position(status.stream.receivedLSN))
+        out.add(MetricNames.durable, Self.position(status.stream.durableLSN))
+        out.add(MetricNames.confirmed, Self.position(status.source.confirmedFlushLSN))
+        out.add(MetricNames.lagBytes, status.source.lagBytes.map(Double.init))
+        out.add(MetricNames.lagSeconds, status.stream.lagMilliseconds.map { Double($0) / 1000 })
+        out.add(MetricNames.retained, status.source.retainedBytes.map(Double.init))
+    }
+
+    private func addSnapshot(to out: inout PrometheusText) {
+        let tables = status.snapshot.tables
+        guard !tables.isEmpty else { return }
+        let states = TaskStatus.Snapshot.Table.State.allCases.map { state in
+            (
+                labels: [(name: "state", value: state.rawValue)],
+                value: Double(tables.count { $0.state == state })
+            )
+        }
+        out.add(MetricNames.snapshotTables, states)
+        out.add(
+            MetricNames.snapshotRows,
+            tables.map { ([("table", $0.table)], Double($0.rowsCopied)) }
+        )
+        out.add(
+            MetricNames.snapshotEstimate,
+            tables.compactMap { table in
+                table.rowsEstimated.map { ([("table", table.table)], Double($0)) }
+            }
+        )
+        out.add(
+            MetricNames.snapshotBytes,
+            tables.map { ([("table", $0.table)], Double($0.bytesCopied)) }
+        )
+    }
+
+    private func detail(_ name: String) -> Double? {
+        guard case .number(let number) = status.sink.details[name] else { return nil }
+        return Double(number)
+    }
+
+    /// A position as the count of bytes since the beginning of WAL.
+    static func position(_ text: String?) -> Double? {
+        guard let parts = text?.split(separator: "/", omittingEmptySubsequences: false),
+            parts.count == 2, let high = UInt32(parts[0], radix: 16),
+            let low = UInt32(parts[1], radix: 16)
+        else { return nil }
+        return Double(UInt64(high) << 32 | UInt64(low))
+    }
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One attempt: from an open sink to a running stream, each time from the sink's checkpoint.
+
+import ChangeModel
+import LibPQ
+import Logging
+import Replication
+import Sink
+
+extension TaskRunner {
+    /// Checks, makes what is missing, snapshots if that is due and streams. Blocks.
+    func attempt(sink: any Sink, run: inout RunState, retry: inout RetryPolicy) throws
+        -> AttemptEnding
+    {
+        if !run.isChecked { enter(.checking) }
+        let control = try connect()
+        let facts = try ServerFacts(on: control)
+        note(facts)
+        if !run.isChecked {
+            try checkPrerequisites(checkpoint: run.checkpoint, on: control)
+            run.isChecked = true
+        }
+        resolveUntil(&run, facts: facts)
+        let slot = try SlotState.named(options.slot, on: control)
+        if let checkpoint = run.checkpoint {
+            try CheckpointFit.verify(checkpoint, options: options, facts: facts, slot: slot)
+        }
+        if run.checkpoint?.snapshot == .complete, options.snapshot == .only {
+            log.notice("the snapshot is complete already; nothing to do")
+            return .finished
+        }
+        let tables = try SourceCatalog.tables(options.tables, on: control)
+        if run.checkpoint?.snapshot != .complete {
+            try begin(
+                sink: sink, run: &run, tables: tables, slot: slot, facts: facts, control: control)
+            if options.snapshot == .only { return .finished }
+        }
+        guard let checkpoint = run.checkpoint else { return .goOn }
+        return try stream(
+            sink: sink, from: checkpoint, run: &run, facts: facts, control: control, retry: &retry)
+    }
+
+    func connect() throws -> Connection {
+        do {
+            return try Connection.open(options.source, stop: stop)
+        } catch {
+            throw WalrelayError(
+                error, while: "connecting to the source \(options.source.destination)")
+        }
+    }
+
+    private func note(_ facts: ServerFacts) {
+        board.update { status in
+            status.source.serverVersion = facts.versionText
+            status.source.systemIdentifier = facts.systemIdentifier
+            status.source.slot = options.slot
+            status.source.publication = options.publication
+            status.source.walLSN = facts.walLSN.description
+        }
+    }
+
+    private func resolveUntil(_ run: inout RunState, facts: ServerFacts) {
+        guard run.until == nil else { return }
+        switch options.until {
+        case .none: break
+        case .now: run.until = facts.walLSN
+        case .lsn(let lsn): run.until = lsn
+        }
+    }
+
+    /// The full check; what a changed schema explains is left to the stream's own refusal.
+    private func checkPrerequisites(
+        checkpoint: Checkpoint?,
+        on control: borrowing Connection
+    ) throws {
+        var requirements = Requirements(task: options.task, tables: options.tables)
+        requirements.needsSnapshot =
+            checkpoint?.snapshot != .complete && options.snapshot != .never
+        let findings = try Prerequisites.check(requirements, on: control)
+            .filter { !isLeftToStream($0, known: checkpoint?.relations ?? []) }
+        for finding in findings where finding.level == .warning {
+            log.warning("\(finding.found)", metadata: ["check": "\(finding.id)"])
+        }
+        if let failure = Prerequisites.firstFailure(findings) { throw failure }
+    }
+
+    /// A table that the checkpoint knows and that is gone is refused at its place in the stream,
+    /// after everything that was committed before; a slot that somebody holds is waited for.
+    private func isLeftToStream(_ finding: Finding, known: [Relation]) -> Bool {
+        if finding.id == "slot.active" { return true }
+        return finding.id == "table.missing"
+            && known.contains { $0.qualifiedName == finding.subject }
+    }
+
+    /// From nothing, or from an unfinished snapshot, to a checkpoint that can be streamed from.
+    private func begin(
+        sink: any Sink,
+        run: inout RunState,
+        tables: [SourceTable],
+        slot: SlotState?,
+        facts: ServerFacts,
+        control: borrowing Connection
+    ) throws {
+        if options.snapshot != .only {
+            try ensurePublication(of: tables, on: control)
+        }
+        // A sink that cannot keep a checkpoint goes on where its slot stands.
+        let goesOn = slot != nil && (options.snapshot == .never || !sink.keepsCheckpoint)
+        if goesOn, let slot, let confirmed = slot.confirmedFlushLSN {
+            log.notice("going on from the position of the slot", metadata: ["lsn": "\(confirmed)"])
+            let checkpoint = checkpoint(
+                position: confirmed, snapshotLSN: nil, state: .complete,
+                relations: tables.map(\.relation), facts: facts)
+            try sink.commit(checkpoint)
+            run.checkpoint = checkpoint
+            run.isBaselineProvisional = true
+            return
+        }
+        run.checkpoint = try snapshot(
+            sink: sink, tables: tables, slotExists: slot != nil, facts: facts)
+    }
+
+    func ensurePublication(of tables: [SourceTable], on control: borrowing Connection) throws {
+        switch try Publication.ensure(task: options.task, tables: tables, on: control) {
+        case .reused: break
+        case .created: log.notice("made the publication \(options.publication)")
+        case .altered(let changes):
+            log.notice(
+                "changed the publication \(options.publication)",
+                metadata: ["changes": "\(changes.joined(separator: "; "))"])
+        }
+    }
+
+    func checkpoint(
+        position: LSN,
+        snapshotLSN: LSN?,
+        state: Checkpoint.SnapshotState,
+        relations: [Relation],
+        facts: ServerFacts
+    ) -> Checkpoint {
+        Checkpoint(
+            task: options.task, systemIdentifier: facts.systemIdentifier,
+            database: facts.database, slot: options.slot, position: position, snapshot: state,
+            snapshotLSN: snapshotLSN, relations: relations.sorted { $0.oid < $1.oid })
+    }
+
+    /// The catalog's types that a relation needs and that are not built in.
+    static func types(
+        of relations: [Relation],
+        on connection: borrowing Connection
+    ) throws -> TypeCatalog {
+        var types = TypeCatalog()
+        let unknown = Set(relations.flatMap { types.unknown(in: $0) })
+        guard !unknown.isEmpty else { return types }
+        for entry in try SourceCatalog.types(unknown, on: connection) { types.add(entry) }
+        return types
+    }
+}

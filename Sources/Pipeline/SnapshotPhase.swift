@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The initial snapshot: its checkpoint says `running` until the last row is durable, so that a
+// start after a crash throws away what there is of it and takes it anew.
+
+import ChangeModel
+import LibPQ
+import Logging
+import Replication
+import Sink
+import Snapshot
+import Synchronization
+
+extension TaskRunner {
+    /// Makes the slot, copies the tables at its consistent point and commits them as a whole.
+    ///
+    /// Returns the checkpoint from which the stream goes on. Blocks.
+    func snapshot(
+        sink: any Sink,
+        tables: [SourceTable],
+        slotExists: Bool,
+        facts: ServerFacts
+    ) throws -> Checkpoint {
+        if options.snapshot != .never { enter(.snapshotting) }
+        // The sink knows of the attempt before the server does: a slot that is found without a
+        // checkpoint was not made by a run of ours that died.
+        try sink.beginSnapshot(
+            checkpoint(
+                position: .zero, snapshotLSN: nil, state: .running, relations: [], facts: facts))
+        let taken = try SlotSnapshot.take(
+            slot: options.slot, slotExists: slotExists || options.snapshot == .only,
+            parameters: options.source, stop: stop, log: log)
+        log.notice(
+            "snapshot taken",
+            metadata: ["lsn": "\(taken.consistentPoint)", "tables": "\(tables.count)"])
+        let current = try SourceCatalog.tables(options.tables, on: taken.connection)
+        guard current.map(\.relation.oid) == tables.map(\.relation.oid) else {
+            throw WalrelayError(
+                "snapshot.tables_changed", exit: .unreachable,
+                "Tables were made or dropped while the slot was being made", isTransient: true)
+        }
+        let done = checkpoint(
+            position: taken.consistentPoint, snapshotLSN: taken.consistentPoint, state: .complete,
+            relations: current.map(\.relation), facts: facts)
+        if options.snapshot != .never {
+            let types = try Self.types(of: current.map(\.relation), on: taken.connection)
+            try copy(current, types: types, taken: taken, to: sink)
+        }
+        try sink.commit(done)
+        publish(sink.statistics)
+        log.notice("snapshot complete")
+        return done
+    }
+
+    private func copy(
+        _ tables: [SourceTable],
+        types: TypeCatalog,
+        taken: consuming SlotSnapshot,
+        to sink: any Sink
+    ) throws {
+        let queue = BatchQueue(capacity: options.snapshotWorkers)
+        let stopWorkers = StopSignal()
+        let isImported = Atomic(false)
+        let copier = SnapshotCopier(
+            parameters: options.source, request: request(tables, types: types, taken: taken),
+            outlet: SnapshotOutlet(
+                deliver: { [board] batch in
+                    board.beat(.snapshot)
+                    try queue.put(batch, stop: stopWorkers)
+                },
+                recycled: { queue.spare() },
+                imported: { isImported.store(true, ordering: .releasing) },
+                progress: { [board] in board.update($0) }))
+        board.begin(.snapshot)
+        defer { board.end(.snapshot) }
+        let worker = Worker(named: "snapshot") {
+            defer { queue.finish() }
+            try copier.run(stop: stopWorkers)
+        }
+        var export: SlotSnapshot? = consume taken
+        do {
+            try drain(queue, into: sink) {
+                // Once all have joined the snapshot nobody needs the transaction that made it.
+                if isImported.load(ordering: .acquiring) { export = nil }
+            }
+        } catch {
+            // The sink cannot go on: the workers must not wait for it.
+            stopWorkers.request()
+            queue.finish()
+            _ = try? worker.join { board.beat(.sink) }
+            throw error
+        }
+        try worker.join { board.beat(.sink) }
+        _ = export.take()
+    }
+
+    private func request(
+        _ tables: [SourceTable],
+        types: TypeCatalog,
+        taken: borrowing SlotSnapshot
+    ) -> SnapshotRequest {
+        var request = SnapshotRequest(
+            snapshot: taken.snapshotName, lsn: taken.consistentPoint, time: .now,
+            tables: tables.map { table in
+                SnapshotTable(
+                    table,
+                    as: RelationVersion(
+                        relation: table.relation, types: types.types(of: table.relation),
+                        version: RelationVersions.next()))
+            }, workers: options.snapshotWorkers)
+        request.batchRows = options.batchRows
+        request.batchBytes = min(options.batchBytes, 1 << 20)
+        return request
+    }
+
+    /// Writes what the workers deliver until they have ended.
+    private func drain(
+        _ queue: BatchQueue,
+        into sink: any Sink,
+        meanwhile: () -> Void
+    ) throws {
+        while !queue.isDrained {
+            board.beat(.sink)
+            meanwhile()
+            if stop.isRequested { throw CancellationError() }
+            guard let batch = queue.next(within: .milliseconds(200)) else {
+                // Workers that read a long row or wait for a lock are alive as long as their
+                // connections are; those have limits of their own.
+                board.beat(.snapshot)
+                continue
+            }
+            try sink.write(batch)
+            board.addChanges(batch.changes.count, transactions: 0)
+            publish(sink.statistics)
+            queue.recycle(batch)
+        }
+    }
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Looks at the source every few seconds on a connection of its own: how far the slot is, for the
+// status, and whether a table that is taken was dropped, which the stream does not say.
+
+import ChangeModel
+import LibPQ
+import Logging
+import Replication
+import Synchronization
+
+/// Which of the checkpoint's tables the catalog still has.
+struct CatalogWatch: Sendable {
+    let known: [Relation]
+    let selection: TableSelection
+    let baseline: SchemaBaseline
+
+    /// Asks the catalog; blocks.
+    init(
+        known: [Relation],
+        selection: TableSelection,
+        on connection: borrowing Connection
+    ) throws {
+        self.known = known
+        self.selection = selection
+        baseline = try Self.compare(known, selection, on: connection)
+    }
+
+    /// What the catalog says now.
+    func look(on connection: borrowing Connection) throws -> SchemaBaseline {
+        try Self.compare(baseline.relations, selection, on: connection)
+    }
+
+    private static func compare(
+        _ known: [Relation],
+        _ selection: TableSelection,
+        on connection: borrowing Connection
+    ) throws -> SchemaBaseline {
+        guard !known.isEmpty else {
+            return SchemaBaseline(known: [], names: [:], selection: selection)
+        }
+        let oids = known.map { "\($0.oid)" }.joined(separator: ",")
+        let rows = try connection.query(
+            """
+            SELECT c.oid, n.nspname, c.relname FROM pg_catalog.pg_class c
+            JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid IN (\(oids))
+            """)
+        var names: [UInt32: (schema: String, name: String)] = [:]
+        for row in 0..<rows.count {
+            guard let oid = UInt32(rows.text(row, 0)) else { continue }
+            names[oid] = (rows.text(row, 1), rows.text(row, 2))
+        }
+        return SchemaBaseline(known: known, names: names, selection: selection)
+    }
+}
+
+/// Watches the source while a stream runs.
+final class SourceMonitor: Sendable {
+    private static let interval: Duration = .seconds(2)
+
+    private let watch: CatalogWatch
+    private let options: TaskOptions
+    private let board: StatusBoard
+    private let ended = StopSignal()
+    private let log: Logger
+    private let found = Mutex<(position: LSN, error: WalrelayError)?>(nil)
+
+    init(
+        watch: CatalogWatch,
+        options: TaskOptions,
+        board: StatusBoard,
+        stop: StopSignal,
+        log: Logger
+    ) {
+        self.watch = watch
+        self.options = options
+        self.board = board
+        self.log = log
+        startThread(named: "monitor") { [self] in run() }
+    }
+
+    func end() { ended.request() }
+
+    /// The refusal of a lost table, once everything before its discovery is durable.
+    func refusal(durable: LSN) -> WalrelayError? {
+        found.withLock { found in
+            guard let found, durable >= found.position else { return nil }
+            return found.error
+        }
+    }
+
+    private func run() {
+        while !ended.isRequested {
+            do {
+                let connection = try Connection.open(options.source, stop: ended)
+                repeat {
+                    try look(on: connection)
+                } while !ended.sleep(for: Self.interval)
+            } catch {
+                log.debug("looking at the source: \(error)")
+                ended.sleep(for: Self.interval)
+            }
+        }
+    }
+
+    private func look(on connection: borrowing Connection) throws {
+        let facts = try ServerFacts(on: connection)
+        if let refusal = try watch.look(on: connection).refusal(at: facts.walLSN) {
+            found.withLock { $0 = $0 ?? (facts.walLSN, refusal) }
+        }
+        let slot = try SlotState.named(options.slot, on: connection)
+        board.update { status in
+            status.source.walLSN = facts.walLSN.description
+            status.source.restartLSN = slot?.restartLSN?.description
+            status.source.confirmedFlushLSN = slot?.confirmedFlushLSN?.description
+            status.source.lagBytes = slot?.confirmedFlushLSN.map {
+                Int(clamping: facts.walLSN.bytes(since: $0))
+            }
+            status.source.retainedBytes = slot?.retainedBytes.map { Int(clamping: $0) }
+            status.source.walStatus = slot?.walStatus
+        }
+    }
+}

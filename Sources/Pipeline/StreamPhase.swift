@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The stream: a reader on its own thread, the sink on this one, a bounded queue between them.
+
+import ChangeModel
+import LibPQ
+import Logging
+import Replication
+import Sink
+
+extension TaskRunner {
+    /// Streams from a checkpoint until an end or an error. Blocks.
+    func stream(
+        sink: any Sink,
+        from checkpoint: Checkpoint,
+        run: inout RunState,
+        facts: ServerFacts,
+        control: borrowing Connection,
+        retry: inout RetryPolicy
+    ) throws -> AttemptEnding {
+        var start = checkpoint
+        let watch = try CatalogWatch(
+            known: checkpoint.relations, selection: options.tables, on: control)
+        start.relations = watch.baseline.relations
+        for notice in watch.baseline.notices { log.notice("\(notice)") }
+        try ensurePublication(for: watch.baseline, on: control)
+        let session = try StreamSession(
+            start: start, provisional: run.isBaselineProvisional, until: run.until,
+            types: Self.types(of: start.relations, on: control),
+            statusInterval: Self.statusInterval(on: control), runner: self)
+        let monitor = SourceMonitor(
+            watch: watch, options: options, board: board, stop: session.stop, log: log)
+        defer { monitor.end() }
+        enter(.streaming)
+        board.update { $0.stream.durableLSN = checkpoint.position.description }
+        do {
+            try drain(session, into: sink, run: &run, monitor: monitor, retry: &retry)
+        } catch {
+            session.abandon(beat: { board.beat(.sink) })
+            throw error
+        }
+        let ending = try session.join { board.beat(.sink) }
+        if let refusal = monitor.refusal(durable: session.position.durable) { throw refusal }
+        return ending == .reachedUntil || stop.isRequested ? .finished : .goOn
+    }
+
+    /// The publication as the baseline needs it; nothing is changed before a refusal is decided.
+    private func ensurePublication(
+        for baseline: SchemaBaseline,
+        on control: borrowing Connection
+    ) throws {
+        guard baseline.losses.isEmpty else { return }
+        let wanted = Set(baseline.relations.map(\.oid))
+        let tables = try SourceCatalog.tables(options.tables, on: control)
+        for table in tables where !wanted.contains(table.relation.oid) {
+            log.warning(
+                """
+                \(table.relation.qualifiedName) is new since the snapshot and is not taken: \
+                its existing rows would be missing. A new task takes it
+                """)
+        }
+        try ensurePublication(
+            of: tables.filter { wanted.contains($0.relation.oid) }, on: control)
+    }
+
+    private func drain(
+        _ session: StreamSession,
+        into sink: any Sink,
+        run: inout RunState,
+        monitor: SourceMonitor,
+        retry: inout RetryPolicy
+    ) throws {
+        while !session.queue.isDrained {
+            board.beat(.sink)
+            if stop.isRequested { session.stop.request() }
+            if monitor.refusal(durable: session.position.durable) != nil { session.stop.request() }
+            guard let batch = session.queue.next(within: .milliseconds(100)) else { continue }
+            try sink.write(batch)
+            if let checkpoint = batch.checkpoint {
+                try commit(checkpoint, of: batch, to: sink, session: session)
+                run.checkpoint = checkpoint
+                retry.succeed()
+            }
+            session.queue.recycle(batch)
+        }
+    }
+
+    /// Rule 2: durable moves when, and only when, the sink's commit has returned.
+    private func commit(
+        _ checkpoint: Checkpoint,
+        of batch: borrowing ChangeBatch,
+        to sink: any Sink,
+        session: StreamSession
+    ) throws {
+        try sink.commit(checkpoint)
+        Failpoint.hit(.afterCheckpointBeforeFeedback)
+        session.position.advanceDurable(to: checkpoint.position)
+        let lastCommit = batch.transactions.last?.commitTime.microseconds
+        board.addChanges(
+            batch.changes.count, transactions: batch.committedTransactions,
+            commitTime: batch.committedCount > 0 ? lastCommit : nil)
+        board.update { status in
+            status.stream.durableLSN = checkpoint.position.description
+            status.stream.receivedLSN = session.position.received.description
+        }
+        publish(sink.statistics)
+    }
+
+    /// Often enough for the server's patience, whatever it is set to.
+    private static func statusInterval(on control: borrowing Connection) throws -> Duration {
+        let row = try control.query(
+            """
+            SELECT setting::bigint FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout'
+            """)
+        let timeout = row.integer(0, 0) ?? 0
+        guard timeout > 0 else { return .seconds(10) }
+        return min(.seconds(10), max(.milliseconds(50), .milliseconds(timeout / 4)))
+    }
+}
+
+/// The reader's side of a stream that is running.
+struct StreamSession {
+    let queue: BatchQueue
+    let position: StreamPosition
+    /// Ends this stream, and not the task.
+    let stop: StopSignal
+    private let worker: Worker<StreamEnding>
+
+    init(
+        start: Checkpoint,
+        provisional: Bool,
+        until: LSN?,
+        types: TypeCatalog,
+        statusInterval: Duration,
+        runner: TaskRunner
+    ) throws {
+        let options = runner.options
+        let queue = BatchQueue(capacity: 1)
+        let position = StreamPosition(start: start.position, wakeup: queue.consumerMoved)
+        let stop = StopSignal()
+        (self.queue, self.position, self.stop) = (queue, position, stop)
+        let stream = StreamOptions(
+            slot: options.slot, publication: options.publication, batchRows: options.batchRows,
+            batchBytes: options.batchBytes, batchDelay: options.batchDelay, until: until,
+            statusInterval: statusInterval)
+        let (board, log) = (runner.board, runner.log)
+        worker = Worker(named: "reader") {
+            board.begin(.reader)
+            defer {
+                queue.finish()
+                board.end(.reader)
+            }
+            let assembler = BatchAssembler(
+                checkpoint: start, isBaselineProvisional: provisional, policy: options.policy,
+                types: types,
+                resolveTypes: { oids in
+                    let connection = try Connection.open(options.source, stop: stop)
+                    return try SourceCatalog.types(oids, on: connection)
+                })
+            var reader = try StreamReader(
+                options: stream, parameters: options.source, assembler: assembler, queue: queue,
+                position: position, stop: stop, log: log, beat: { board.beat(.reader) })
+            return try reader.run()
+        }
+    }
+
+    /// Waits for the reader's end and returns or throws what came of it.
+    func join(beat: () -> Void) throws -> StreamEnding {
+        try worker.join(beat: beat)
+    }
+
+    /// Ends the reader after the sink has failed, whatever it is about to say.
+    func abandon(beat: () -> Void) {
+        stop.request()
+        queue.finish()
+        while queue.next(within: .zero) != nil {}
+        _ = try? worker.join(beat: beat)
+    }
+}

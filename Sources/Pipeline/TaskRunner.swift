@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A task from its start to its end, on the one thread that owns the sink.
+//
+//   open the sink ─▶ check ─▶ publication, slot ─▶ snapshot ─▶ stream ─▶ close the sink
+//        ▲             │            │                  │          │
+//        └── roll back, wait ◀──────┴──── transient ───┴──────────┘      anything else ends the run
+//
+// Rule 2, held in one place each:  confirmed flush ≤ checkpoint = durable ≤ received
+//                                  StreamReader.confirm   StreamPhase.commit   StreamReader.drain
+
+import ChangeModel
+public import LibPQ
+public import Logging
+import Replication
+public import Sink
+
+/// Runs one task; everything it does happens in `run`, on the caller's thread.
+public final class TaskRunner: Sendable {
+    let options: TaskOptions
+    let board: StatusBoard
+    let stop: StopSignal
+    let log: Logger
+    private let makeSink: @Sendable (any SinkSupervisor) throws -> any Sink
+
+    /// A task that has not begun; `makeSink` is called on the thread that calls `run`.
+    public init(
+        options: TaskOptions,
+        board: StatusBoard,
+        stop: StopSignal,
+        log: Logger,
+        makeSink: @escaping @Sendable (any SinkSupervisor) throws -> any Sink
+    ) {
+        self.options = options
+        self.board = board
+        self.stop = stop
+        self.log = log
+        self.makeSink = makeSink
+    }
+
+    /// Runs until a stop, the end that the options name, or an error that no retry mends.
+    ///
+    /// Blocks; to be called on a thread of its own. Throws `WalrelayError`.
+    public func run() throws {
+        board.begin(.sink)
+        defer { board.end(.sink) }
+        do {
+            try runAttempts()
+            enter(.stopping)
+        } catch let error as WalrelayError where error.exit == .success {
+            log.notice("\(error.message)")
+            enter(.stopping)
+        } catch is CancellationError {
+            enter(.stopping)
+        } catch {
+            let failure = Self.walrelayError(error)
+            board.record(failure, phase: .failed)
+            throw failure
+        }
+    }
+
+    private func runAttempts() throws {
+        let supervisor = TaskSupervisor(
+            board: board, stop: stop, log: log, retryFor: options.retryFor)
+        var retry = RetryPolicy(limit: options.retryFor)
+        var run = RunState()
+        var sink: (any Sink)?
+        defer { if let sink { closeQuietly(sink) } }
+        while !stop.isRequested {
+            do {
+                let ready = try sink ?? makeSink(supervisor)
+                try prepare(ready, isNew: sink == nil, run: &run)
+                sink = ready
+                if try attempt(sink: ready, run: &run, retry: &retry) == .finished { return }
+            } catch {
+                // What a sink holds after a failure only the sink itself knows: it is opened anew
+                // and says so. One that keeps no checkpoint has nothing to say.
+                if let failed = sink, failed.keepsCheckpoint {
+                    closeQuietly(failed)
+                    sink = nil
+                }
+                try waitAfter(error, retry: &retry)
+            }
+        }
+    }
+
+    private func prepare(_ sink: any Sink, isNew: Bool, run: inout RunState) throws {
+        if !isNew {
+            try sink.rollback()
+            return
+        }
+        let checkpoint = try sink.open()
+        if sink.keepsCheckpoint || run.checkpoint == nil { run.checkpoint = checkpoint }
+    }
+
+    /// Waits before the next attempt, or throws what no attempt will mend.
+    private func waitAfter(_ error: any Error, retry: inout RetryPolicy) throws {
+        let failure = Self.walrelayError(error)
+        guard failure.isTransient, !stop.isRequested else {
+            if stop.isRequested, failure.isTransient { throw CancellationError() }
+            throw failure
+        }
+        let delay = try retry.delay(after: failure)
+        if retry.failures == 1 || retry.failures.isMultiple(of: 10) {
+            log.warning("\(failure.description); trying again")
+        }
+        board.record(failure, phase: .reconnecting)
+        let deadline = ContinuousClock.now + delay
+        while ContinuousClock.now < deadline, !stop.isRequested {
+            board.beat(.sink)
+            stop.sleep(for: min(.seconds(1), deadline - .now))
+        }
+    }
+
+    private func closeQuietly(_ sink: any Sink) {
+        do {
+            try sink.close()
+        } catch {
+            log.error("closing the sink: \(error)")
+        }
+    }
+
+    func enter(_ phase: TaskStatus.Phase) {
+        board.update { $0.phase = phase }
+        log.info("\(phase.rawValue)")
+    }
+
+    static func walrelayError(_ error: any Error) -> WalrelayError {
+        switch error {
+        case let error as WalrelayError: error
+        case let error as PostgresError: WalrelayError(error, while: "talking to the source")
+        case is CancellationError: WalrelayError("stopped", exit: .success, "stopped")
+        default: WalrelayError("internal", exit: .internalError, "\(error)")
+        }
+    }
+}
+
+/// What a run remembers from one attempt to the next.
+struct RunState {
+    /// The sink's checkpoint, as last committed.
+    var checkpoint: Checkpoint?
+    /// Where the run ends by itself, once it is known.
+    var until: LSN?
+    /// Whether the full check of the prerequisites has passed.
+    var isChecked = false
+    /// Whether the relations were read from the catalog later than the position: the stream then
+    /// says what they looked like.
+    var isBaselineProvisional = false
+}
+
+/// How an attempt ended without an error.
+enum AttemptEnding {
+    /// The run is over.
+    case finished
+    /// There is more to do.
+    case goOn
+}

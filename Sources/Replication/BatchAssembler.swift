@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From messages to batches: attaches the relation, counts the order, guards the schema. Does no
+// I/O of its own, so that a test can feed it bytes.
+//
+//   outside ──Begin──▶ taking ──Commit──▶ outside      the batch's boundary moves here, only here
+//      └─────Begin of a transaction that the sink already has──▶ skipping ──Commit──▶ outside
+//
+// A batch may end in the middle of a transaction (it must: transactions have no bound, batches
+// do), but a checkpoint never does.
+
+public import ChangeModel
+import PgOutput
+
+/// What the settings decide about changes that cannot be followed.
+public struct StreamPolicy: Sendable, Equatable {
+    /// What to do with a TRUNCATE.
+    public enum OnTruncate: Sendable {
+        /// Refuse it: stop before its transaction.
+        case stop
+        /// Leave it out.
+        case ignore
+        /// Hand it to the sink.
+        case apply
+    }
+
+    /// What to do with a TRUNCATE.
+    public var onTruncate: OnTruncate
+    /// Commit positions of transactions whose schema changes the operator has accepted.
+    public var acceptedDDL: Set<LSN>
+
+    /// Creates a policy; by default everything that cannot be followed is refused.
+    public init(onTruncate: OnTruncate = .stop, acceptedDDL: Set<LSN> = []) {
+        self.onTruncate = onTruncate
+        self.acceptedDDL = acceptedDDL
+    }
+}
+
+/// Assembles the messages of a stream into batches.
+public struct BatchAssembler {
+    private enum State {
+        case outside
+        case taking
+        case skipping
+    }
+
+    /// The batch that is being filled.
+    public private(set) var batch: ChangeBatch
+    /// Everything committed before this position is in the batch, in an earlier one or in the sink.
+    public private(set) var position: LSN
+    /// What the operator should be told, such as a column that was added; taken by the reader.
+    public var notices: [String] = []
+
+    private var checkpoint: Checkpoint
+    private let policy: StreamPolicy
+    private let resolveTypes: ([UInt32]) throws -> [TypeEntry]
+    private var types: TypeCatalog
+    private var state = State.outside
+    private var cache = RelationCache()
+    /// The relations as the present, unfinished transaction sees them.
+    private var baseline: [UInt32: Relation]
+    private var baselineChanged = false
+    /// Relations of the baseline that the stream has not described yet and may correct.
+    private var provisional: Set<UInt32>
+    private var transaction = Transaction(
+        xid: 0, commitLSN: .zero, commitTime: PostgresTime(microseconds: 0))
+    private var transactionNumber: UInt64 = 0
+    private var transactionIndex: Int32 = -1
+    private var ordinal: UInt64 = 0
+    private let decoder = PgOutputDecoder()
+
+    /// An assembler for a stream that goes on where `checkpoint` says.
+    ///
+    /// `resolveTypes` looks up types that `types` does not know, on another connection; it may
+    /// block and throw. A provisional baseline was read from the catalog later than the position:
+    /// then the first description of a relation in the stream is taken as it is.
+    public init(
+        checkpoint: Checkpoint,
+        isBaselineProvisional: Bool = false,
+        policy: StreamPolicy,
+        types: TypeCatalog,
+        batch: ChangeBatch = ChangeBatch(),
+        resolveTypes: @escaping ([UInt32]) throws -> [TypeEntry]
+    ) {
+        self.checkpoint = checkpoint
+        self.position = checkpoint.position
+        self.policy = policy
+        self.types = types
+        self.batch = batch
+        self.resolveTypes = resolveTypes
+        self.baseline = Dictionary(
+            checkpoint.relations.map { ($0.oid, $0) }, uniquingKeysWith: { first, _ in first })
+        self.provisional = isBaselineProvisional ? Set(baseline.keys) : []
+    }
+
+    /// Whether a transaction has begun and not ended.
+    public var isInTransaction: Bool { state != .outside }
+
+    /// Whether the batch has nothing that a sink would write, at most a new position.
+    public var hasNoChanges: Bool { batch.changes.isEmpty }
+
+    /// Whether a transaction that ended in the batch, or a new position, waits to be committed.
+    public var hasBoundary: Bool { position > checkpoint.position || batch.committedCount > 0 }
+
+    /// Takes one message of the output plugin; `lsn` is the position of its frame.
+    ///
+    /// Throws `WalrelayError` for what is malformed or refused. What was assembled before the
+    /// transaction at fault is untouched: see `dropUnfinishedTransaction`.
+    @inline(__always)
+    public mutating func accept(_ payload: Span<UInt8>, at lsn: LSN) throws {
+        let offset = batch.bytes.count
+        let message: Message
+        do {
+            message = try decoder.decode(payload, arenaOffset: offset, cells: &batch.cells)
+        } catch {
+            throw error.walrelayError(at: lsn)
+        }
+        switch message {
+        case .insert(let oid, let new):
+            try takeRow(
+                .insert, oid, old: .none, oldTuple: new, newTuple: new, payload: payload, at: lsn)
+        case .update(let oid, let old, let oldTuple, let newTuple):
+            try takeRow(
+                .update, oid, old: old, oldTuple: oldTuple, newTuple: newTuple, payload: payload,
+                at: lsn)
+        case .delete(let oid, let old, let tuple):
+            try takeRow(
+                .delete, oid, old: old, oldTuple: tuple, newTuple: tuple, payload: payload, at: lsn)
+        default:
+            try acceptRare(message, at: lsn)
+        }
+    }
+
+    /// A keepalive's position counts when nothing is in flight: the server has sent all before it.
+    public mutating func advance(to walEnd: LSN) {
+        guard state == .outside, walEnd > position else { return }
+        position = walEnd
+    }
+
+    /// Takes the assembled batch out and goes on with `next`.
+    ///
+    /// The batch carries a checkpoint if a transaction ended in it or the position moved.
+    public mutating func take(next: consuming ChangeBatch) -> ChangeBatch {
+        if hasBoundary {
+            checkpoint.position = position
+            batch.checkpoint = checkpoint
+        }
+        var full = next
+        swap(&full, &batch)
+        cache.beginBatch()
+        transactionIndex = -1
+        return full
+    }
+
+    /// Forgets the changes of the transaction that has not ended.
+    public mutating func dropUnfinishedTransaction() {
+        batch.dropUnfinishedTransaction()
+        state = .skipping
+    }
+
+    // MARK: Rows
+
+    @inline(__always)
+    private mutating func takeRow(
+        _ kind: ChangeKind,
+        _ oid: UInt32,
+        old: OldTuple,
+        oldTuple: TupleCells,
+        newTuple: TupleCells,
+        payload: Span<UInt8>,
+        at lsn: LSN
+    ) throws {
+        guard state == .taking else {
+            try leaveOut(from: old == .none ? newTuple : oldTuple, at: lsn)
+            return
+        }
+        guard let index = cache.index(of: oid) else {
+            throw malformed("a change of relation OID \(oid) before its description", at: lsn)
+        }
+        let relation = cache.place(index, in: &batch)
+        guard relation >= 0 else {
+            try leaveOut(from: old == .none ? newTuple : oldTuple, at: lsn)
+            return
+        }
+        let count = cache.entries[index].columnCount
+        guard Int(newTuple.count) == count, old == .none || Int(oldTuple.count) == count else {
+            throw malformed("a tuple of \(newTuple.count) columns, not \(count)", at: lsn)
+        }
+        if old == .key {
+            try markAbsent(oldTuple, relation: batch.relations[Int(relation)].relation, at: lsn)
+        }
+        payload.withUnsafeBufferPointer { batch.bytes.append(contentsOf: $0) }
+        ordinal &+= 1
+        batch.changes.append(
+            Change(
+                kind: kind, old: old, relation: relation, transaction: placeTransaction(),
+                newCells: newTuple.first, oldCells: oldTuple.first, lsn: lsn, ordinal: ordinal,
+                relationOrdinal: cache.nextOrdinal(index, in: transactionNumber)))
+    }
+
+    /// In a key the other columns come as NULL and mean: not sent.
+    private mutating func markAbsent(_ tuple: TupleCells, relation: Relation, at lsn: LSN) throws {
+        do {
+            try PgOutputDecoder.markAbsent(cells: &batch.cells, tuple: tuple, relation: relation)
+        } catch {
+            throw error.walrelayError(at: lsn)
+        }
+    }
+
+    /// Takes back the cells of a row that is not wanted.
+    private mutating func leaveOut(from tuple: TupleCells, at lsn: LSN) throws {
+        guard state != .outside else {
+            throw malformed("a change outside of a transaction", at: lsn)
+        }
+        batch.cells.removeLast(batch.cells.count - Int(tuple.first))
+    }
+
+    @inline(__always)
+    private mutating func placeTransaction() -> Int32 {
+        if transactionIndex < 0 {
+            transactionIndex = Int32(truncatingIfNeeded: batch.transactions.count)
+            batch.transactions.append(transaction)
+        }
+        return transactionIndex
+    }
+
+    // MARK: Transactions and relations
+
+    private mutating func acceptRare(_ message: Message, at lsn: LSN) throws {
+        switch message {
+        case .begin(let begin): try take(begin, at: lsn)
+        case .commit(let commit): try take(commit, at: lsn)
+        case .relation(let relation): try take(relation)
+        case .truncate(let truncate): try take(truncate, at: lsn)
+        case .origin, .type, .logicalMessage: break
+        case .insert, .update, .delete: break
+        }
+    }
+
+    private mutating func take(_ begin: Begin, at lsn: LSN) throws {
+        guard state == .outside else {
+            throw malformed("a transaction begins inside of another", at: lsn)
+        }
+        // After a restart the server may send again what was acknowledged: confirmed_flush can
+        // go back. What ended before our position is in the sink.
+        state = begin.finalLSN < checkpoint.position ? .skipping : .taking
+        transaction = Transaction(
+            xid: begin.xid, commitLSN: begin.finalLSN, commitTime: begin.commitTime)
+        transactionNumber &+= 1
+        transactionIndex = -1
+        ordinal = 0
+    }
+
+    private mutating func take(_ commit: Commit, at lsn: LSN) throws {
+        guard state != .outside, commit.commitLSN == transaction.commitLSN else {
+            throw malformed("the commit \(commit.commitLSN) of no open transaction", at: lsn)
+        }
+        if state == .taking {
+            batch.committedCount = batch.changes.count
+            batch.committedTransactions += 1
+            position = max(position, commit.endLSN)
+            if baselineChanged {
+                checkpoint.relations = baseline.values.sorted { $0.oid < $1.oid }
+                baselineChanged = false
+            }
+        }
+        state = .outside
+    }
+
+    private mutating func take(_ relation: Relation) throws {
+        guard let known = baseline[relation.oid] else {
+            try refuseRecreated(relation)
+            cache.set(nil, of: relation.oid)
+            return
+        }
+        let isFirst = state == .taking && provisional.remove(relation.oid) != nil
+        switch isFirst ? RelationChange.none : SchemaGuard.compare(known, relation) {
+        case .none: break
+        case .columnsAdded(let columns):
+            let names = columns.map { "\"\($0.name)\"" }.joined(separator: ", ")
+            notices.append(
+                "\(relation.qualifiedName) has new columns from \(transaction.commitLSN) on: \(names)")
+        case .unsupported(let faults) where policy.acceptedDDL.contains(transaction.commitLSN):
+            notices.append(
+                "\(relation.qualifiedName) at \(transaction.commitLSN), as accepted: "
+                    + faults.joined(separator: "; "))
+        case .unsupported(let faults) where state == .taking: throw refusal(of: relation, faults)
+        // A transaction that the sink already has may carry a description older than the
+        // checkpoint's: what counts is the next one that is taken.
+        case .unsupported: break
+        }
+        let unknown = types.unknown(in: relation)
+        if !unknown.isEmpty {
+            for entry in try resolveTypes(unknown) { types.add(entry) }
+        }
+        let version = RelationVersion(
+            relation: relation, types: types.types(of: relation), version: RelationVersions.next())
+        cache.set(version, of: relation.oid)
+        if state == .taking, known != relation {
+            baseline[relation.oid] = relation
+            baselineChanged = true
+        }
+    }
+
+    private mutating func take(_ truncate: Truncate, at lsn: LSN) throws {
+        guard state == .taking, policy.onTruncate != .ignore else { return }
+        for oid in truncate.relations {
+            guard let index = cache.index(of: oid), let version = cache.entries[index].version
+            else { continue }
+            guard policy.onTruncate == .apply else { throw refusal(of: version.relation) }
+            let relation = cache.place(index, in: &batch)
+            ordinal &+= 1
+            batch.changes.append(
+                Change(
+                    kind: .truncate, old: .none, relation: relation,
+                    transaction: placeTransaction(), newCells: 0, oldCells: 0, lsn: lsn,
+                    ordinal: ordinal,
+                    relationOrdinal: cache.nextOrdinal(index, in: transactionNumber)))
+        }
+    }
+
+    // MARK: Refusals
+
+    private func refuseRecreated(_ relation: Relation) throws {
+        let former = baseline.values.first {
+            ($0.schema, $0.name) == (relation.schema, relation.name)
+        }
+        guard let former, state == .taking,
+            !policy.acceptedDDL.contains(transaction.commitLSN)
+        else { return }
+        throw refusal(
+            of: relation, ["the table was dropped (OID \(former.oid)) and made anew"])
+    }
+
+    private func refusal(of relation: Relation, _ faults: [String]) -> WalrelayError {
+        WalrelayError(
+            "stream.ddl_refused", exit: .refused,
+            "\(relation.qualifiedName) was changed in a way that is not followed, before the "
+                + "transaction that commits at \(transaction.commitLSN) (xid \(transaction.xid)): "
+                + faults.joined(separator: "; ") + ". Nothing of that transaction is in the sink",
+            hint: "if consumers can take the change, set stream.acceptDDL: "
+                + "\"\(transaction.commitLSN)\" and start again; nothing is lost meanwhile")
+    }
+
+    private func refusal(of relation: Relation) -> WalrelayError {
+        WalrelayError(
+            "stream.truncate_refused", exit: .refused,
+            "\(relation.qualifiedName) was truncated in the transaction that commits at "
+                + "\(transaction.commitLSN) (xid \(transaction.xid)). "
+                + "Nothing of that transaction is in the sink",
+            hint: "set stream.onTruncate to ignore or apply and start again; "
+                + "nothing is lost meanwhile")
+    }
+
+    private func malformed(_ what: String, at lsn: LSN) -> WalrelayError {
+        WalrelayError(
+            "stream.malformed", exit: .internalError,
+            "The stream of the server makes no sense at \(lsn): \(what)")
+    }
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A slot and a snapshot that are one. The order that makes it so:
+//
+//   BEGIN REPEATABLE READ, READ ONLY                         on a replication connection
+//   CREATE_REPLICATION_SLOT … USE_SNAPSHOT                   the transaction sees exactly what was
+//                                                            committed before the consistent point
+//   SELECT pg_export_snapshot()                              others may join it while it is open
+//
+// The permanent slot is made so where it is absent. Where it exists already (made beforehand, or
+// left by a snapshot that was interrupted) a temporary slot gives the snapshot: the permanent one
+// holds every change from before that point on, and what lies before the point is left out.
+
+public import ChangeModel
+public import LibPQ
+public import Logging
+
+/// An open transaction whose snapshot lies at the consistent point of a slot.
+///
+/// While it is open others can import the snapshot, and the source cannot remove old rows: it is
+/// to be closed as soon as all have imported it.
+public struct SlotSnapshot: ~Copyable {
+    /// The connection that holds the transaction; plain statements see the snapshot.
+    public let connection: Connection
+    /// The snapshot holds exactly the transactions that committed before this position.
+    public let consistentPoint: LSN
+    /// What `SET TRANSACTION SNAPSHOT` takes.
+    public let snapshotName: String
+    /// Whether the permanent slot was made by this call.
+    public let madeSlot: Bool
+
+    /// How long making a slot may wait for the transactions that are open on the source.
+    public static let creationLimit: Duration = .seconds(1800)
+
+    /// Makes the slot, or a temporary one beside it, and exports its snapshot. Blocks.
+    ///
+    /// Throws `WalrelayError`; after a failure nothing is left behind on the server but, at most,
+    /// the permanent slot.
+    public static func take(
+        slot: String,
+        slotExists: Bool,
+        parameters: ConnectionParameters,
+        stop: StopSignal,
+        log: Logger
+    ) throws -> SlotSnapshot {
+        do {
+            let connection = try Connection.open(parameters.replication, stop: stop)
+            try connection.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            let watch = SlotCreationWatch(
+                parameters: parameters, waitingPID: connection.backendPID, log: log)
+            defer { watch.end() }
+            let name =
+                slotExists
+                ? "di_tmp_\(connection.backendPID) TEMPORARY" : SQL.identifier(slot)
+            let answer = try connection.query(
+                "CREATE_REPLICATION_SLOT \(name) LOGICAL pgoutput USE_SNAPSHOT",
+                within: creationLimit)
+            guard let point = LSN(answer.text(0, 1)) else {
+                throw PostgresError(
+                    kind: .server, message: "\"\(answer.text(0, 1))\" is not a consistent point")
+            }
+            let exported = try connection.query("SELECT pg_catalog.pg_export_snapshot()")
+            return SlotSnapshot(
+                connection: connection, consistentPoint: point,
+                snapshotName: exported.text(0, 0), madeSlot: !slotExists)
+        } catch let error as PostgresError {
+            throw WalrelayError(error, while: "making the replication slot \(slot)")
+        }
+    }
+
+    private init(
+        connection: consuming Connection,
+        consistentPoint: LSN,
+        snapshotName: String,
+        madeSlot: Bool
+    ) {
+        self.connection = connection
+        self.consistentPoint = consistentPoint
+        self.snapshotName = snapshotName
+        self.madeSlot = madeSlot
+    }
+}
+
+/// Makes a slot without a snapshot, for `snapshot.mode: never`.
+public enum Slot {
+    /// Makes the permanent slot and returns its consistent point. Blocks.
+    public static func make(
+        _ slot: String,
+        parameters: ConnectionParameters,
+        stop: StopSignal,
+        log: Logger
+    ) throws -> LSN {
+        do {
+            let connection = try Connection.open(parameters.replication, stop: stop)
+            let watch = SlotCreationWatch(
+                parameters: parameters, waitingPID: connection.backendPID, log: log)
+            defer { watch.end() }
+            let answer = try connection.query(
+                "CREATE_REPLICATION_SLOT \(SQL.identifier(slot)) LOGICAL pgoutput "
+                    + "NOEXPORT_SNAPSHOT",
+                within: SlotSnapshot.creationLimit)
+            guard let point = LSN(answer.text(0, 1)) else {
+                throw PostgresError(
+                    kind: .server, message: "\"\(answer.text(0, 1))\" is not a consistent point")
+            }
+            return point
+        } catch let error as PostgresError {
+            throw WalrelayError(error, while: "making the replication slot \(slot)")
+        }
+    }
+}
+
+/// Says whom the making of a slot waits for: every transaction that was open and writing.
+///
+/// The server waits without a word, and statement_timeout does not end it; so a thread of ours
+/// looks now and then who is in the way.
+private final class SlotCreationWatch: Sendable {
+    private let ended = StopSignal()
+
+    init(parameters: ConnectionParameters, waitingPID: Int, log: Logger) {
+        let ended = ended
+        startThread(named: "slot-watch") {
+            while !ended.sleep(for: .seconds(5)) {
+                let waitedFor = try? Self.blockers(parameters, of: waitingPID, stop: ended)
+                guard let waitedFor, !waitedFor.isEmpty else { continue }
+                log.notice(
+                    "making the slot waits for open transactions of the source",
+                    metadata: ["sessions": "\(waitedFor)"])
+            }
+        }
+    }
+
+    func end() { ended.request() }
+
+    private static func blockers(
+        _ parameters: ConnectionParameters,
+        of pid: Int,
+        stop: StopSignal
+    ) throws -> String {
+        let connection = try Connection.open(parameters, stop: stop)
+        let rows = try connection.query(
+            """
+            SELECT pg_catalog.string_agg('pid ' || pid || ' (' || COALESCE(usename, '?') || ', '
+                || COALESCE(state, '?') || ', open for '
+                || pg_catalog.date_trunc('second', pg_catalog.now() - xact_start) || ')', ', ')
+            FROM pg_catalog.pg_stat_activity
+            WHERE backend_xid IS NOT NULL AND pid <> \(pid)
+            """)
+        return rows.text(0, 0)
+    }
+}

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The loop of the stream, on a thread of its own:
+//
+//   receive → decode and assemble → hand over → confirm → wait
+//
+// It never waits for a sink. While the queue is full it stops receiving, so that the walsender
+// feels the back-pressure, and goes on telling the server that it is alive.
+
+public import ChangeModel
+import Glibc
+public import LibPQ
+public import Logging
+import PgOutput
+
+/// What a stream is read with.
+public struct StreamOptions: Sendable {
+    /// The slot's name.
+    public var slot: String
+    /// The publication's name.
+    public var publication: String
+    /// How many changes a batch holds at most.
+    public var batchRows: Int
+    /// How many bytes of arena close a batch.
+    public var batchBytes: Int
+    /// How long a change may wait for others before its batch is closed.
+    public var batchDelay: Duration
+    /// Ends the reading once everything before this position is durable; `nil` reads on.
+    public var until: LSN?
+    /// How often the server is told that we live; a third of wal_sender_timeout at most.
+    public var statusInterval: Duration
+    /// How often a position without changes is made durable, so that an idle slot moves on.
+    public var idleAdvance: Duration = .seconds(1)
+    /// How long a stop may take to bring what was received to the sink.
+    public var drainLimit: Duration = .seconds(10)
+
+    /// Creates options.
+    public init(
+        slot: String,
+        publication: String,
+        batchRows: Int,
+        batchBytes: Int,
+        batchDelay: Duration,
+        until: LSN?,
+        statusInterval: Duration
+    ) {
+        self.slot = slot
+        self.publication = publication
+        self.batchRows = batchRows
+        self.batchBytes = batchBytes
+        self.batchDelay = batchDelay
+        self.until = until
+        self.statusInterval = statusInterval
+    }
+}
+
+/// Why a stream ended without an error.
+public enum StreamEnding: Sendable {
+    /// Everything before `StreamOptions.until` is durable.
+    case reachedUntil
+    /// A stop was requested.
+    case stopped
+}
+
+/// Reads a slot's stream into a queue of batches.
+public struct StreamReader: ~Copyable {
+    private let stream: ReplicationStream
+    private var assembler: BatchAssembler
+    private let options: StreamOptions
+    private let queue: BatchQueue
+    private let position: StreamPosition
+    private let stop: StopSignal
+    private let log: Logger
+    private let beat: @Sendable () -> Void
+
+    /// After so many bytes the loop looks at everything else before it receives more.
+    private static let drainBytes = 1 << 20
+
+    private var pace = ReceivePace()
+    /// A closed batch that the queue had no room for.
+    private var pending: ChangeBatch?
+    private var oldestChange: ContinuousClock.Instant?
+    private var lastIdleAdvance = ContinuousClock.now
+    private var lastStatus = ContinuousClock.now
+    private var confirmed: LSN
+    /// The position of the last batch that was handed over.
+    private var handedOver: LSN
+    private var replyIsDue = false
+    private var bytesDrained = 0
+
+    /// Connects and starts streaming. Blocks; throws `PostgresError`.
+    ///
+    /// `beat` is called each time the loop comes round.
+    public init(
+        options: StreamOptions,
+        parameters: ConnectionParameters,
+        assembler: consuming BatchAssembler,
+        queue: BatchQueue,
+        position: StreamPosition,
+        stop: StopSignal,
+        log: Logger,
+        beat: @escaping @Sendable () -> Void
+    ) throws {
+        let start = assembler.position
+        stream = try ReplicationStream(
+            slot: options.slot, publication: options.publication, from: start,
+            parameters: parameters, stop: stop)
+        self.assembler = assembler
+        self.options = options
+        self.queue = queue
+        self.position = position
+        self.stop = stop
+        self.log = log
+        self.beat = beat
+        confirmed = start
+        handedOver = start
+    }
+
+    /// Reads until a stop, the `until` position or an error; blocks.
+    ///
+    /// On an error the changes of finished transactions are still handed over; those of the
+    /// transaction at fault never are, as a whole. The caller finishes the queue.
+    public mutating func run() throws -> StreamEnding {
+        do {
+            while true {
+                beat()
+                if stop.isRequested { return try drainAndEnd(.stopped) }
+                if try reachedUntil() { return try drainAndEnd(.reachedUntil) }
+                let drained = try drain()
+                tellNotices()
+                handOver(whenIdle: !drained)
+                try confirm()
+                if drained, pending == nil {
+                    pace.pause(afterDraining: bytesDrained)
+                } else {
+                    try waitForNews()
+                }
+            }
+        } catch let error as WalrelayError where error.exit == .refused {
+            // What was committed before the refused transaction still goes to the sink.
+            assembler.dropUnfinishedTransaction()
+            tellNotices()
+            _ = try? drainAndEnd(.stopped)
+            throw error
+        }
+    }
+
+    // MARK: Receiving
+
+    /// Takes what has arrived, until nothing is left or the batch is full and cannot be handed
+    /// over. Returns whether there was anything.
+    private mutating func drain() throws -> Bool {
+        guard pending == nil else { return false }
+        bytesDrained = 0
+        var bytesAtReceive = 0
+        try stream.receive()
+        while true {
+            switch try takeMessage() {
+            case .message:
+                if isFull, !closeBatch() { return true }
+            case .ended:
+                throw stream.verdict()
+            case .wouldBlock:
+                if bytesDrained == bytesAtReceive || bytesDrained > Self.drainBytes {
+                    return bytesDrained > 0
+                }
+                bytesAtReceive = bytesDrained
+                try stream.receive()
+            }
+        }
+    }
+
+    @inline(__always)
+    private mutating func takeMessage() throws -> CopyProgress {
+        try stream.next { frame in
+            bytesDrained += frame.count
+            switch try decode(frame) {
+            case .walData(let start, let end, _, let offset):
+                position.advanceReceived(to: max(start, end))
+                try assembler.accept(frame.extracting(offset..<frame.count), at: start)
+            case .keepalive(let walEnd, _, let replyRequested):
+                position.advanceReceived(to: walEnd)
+                assembler.advance(to: walEnd)
+                replyIsDue = replyIsDue || replyRequested
+            }
+        }
+    }
+
+    @inline(__always)
+    private func decode(_ frame: Span<UInt8>) throws -> ReplicationFrame {
+        do {
+            return try ReplicationFrame.decode(frame)
+        } catch {
+            throw error.walrelayError(at: position.received)
+        }
+    }
+
+    private mutating func tellNotices() {
+        guard !assembler.notices.isEmpty else { return }
+        for notice in assembler.notices { log.notice("\(notice)") }
+        assembler.notices.removeAll()
+    }
+
+    // MARK: Handing over
+
+    private var isFull: Bool {
+        assembler.batch.changes.count >= options.batchRows
+            || assembler.batch.bytes.count >= options.batchBytes
+    }
+
+    /// Closes the batch and offers it; false while the queue has no room.
+    private mutating func closeBatch() -> Bool {
+        let batch = assembler.take(next: queue.spare())
+        oldestChange = nil
+        if let checkpoint = batch.checkpoint {
+            handedOver = checkpoint.position
+            position.advanceReceived(to: handedOver)
+        }
+        pending = batch
+        return offerPending()
+    }
+
+    private mutating func offerPending() -> Bool {
+        guard var batch = pending.take() else { return true }
+        if queue.offer(&batch) { return true }
+        pending = batch
+        return false
+    }
+
+    /// Hands over what is ripe: a batch that has waited long enough, or a position alone.
+    private mutating func handOver(whenIdle isIdle: Bool) {
+        guard offerPending(), assembler.hasBoundary else { return }
+        let now = ContinuousClock.now
+        if assembler.hasNoChanges {
+            let isUrgent = options.until.map { assembler.position >= $0 } ?? false
+            guard isUrgent || now - lastIdleAdvance >= options.idleAdvance else { return }
+            lastIdleAdvance = now
+            _ = closeBatch()
+            return
+        }
+        guard let since = oldestChange else {
+            oldestChange = now
+            if options.batchDelay == .zero, isIdle { _ = closeBatch() }
+            return
+        }
+        let isRipe = options.batchDelay == .zero ? isIdle : now - since >= options.batchDelay
+        if isRipe { _ = closeBatch() }
+    }
+
+    // MARK: Confirming
+
+    private mutating func confirm(force: Bool = false) throws {
+        let now = ContinuousClock.now
+        let durable = position.durable
+        let isNews = durable > confirmed && now - lastStatus >= .milliseconds(100)
+        let asksServer = options.until != nil && now - lastStatus >= .milliseconds(50)
+        let isDue = now - lastStatus >= options.statusInterval
+        guard force || isNews || isDue || replyIsDue || asksServer else { return }
+        precondition(confirmed <= durable, "the confirmed position went back")
+        let received = max(position.received, durable)
+        try stream.send(
+            StandbyStatus(
+                written: received, flushed: durable, applied: durable, at: .now,
+                replyRequested: asksServer))
+        confirmed = durable
+        lastStatus = now
+        replyIsDue = false
+    }
+
+    // MARK: Waiting
+
+    /// Sleeps until the server sends, the sink moves, a stop comes or something of ours is due.
+    private mutating func waitForNews() throws {
+        let isBlocked = pending != nil
+        var events = Int16(isBlocked ? 0 : POLLIN)
+        if try stream.flushPending() { events |= Int16(POLLOUT) }
+        var set = [
+            pollfd(fd: stream.socket, events: events, revents: 0),
+            pollfd(fd: queue.consumerMoved.descriptor, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: stop.descriptor, events: Int16(POLLIN), revents: 0),
+        ]
+        _ = poll(&set, 3, waitLimit().pollMilliseconds)
+        if set[1].revents != 0 { queue.consumerMoved.clear() }
+        pace.woke()
+    }
+
+    private func waitLimit() -> Duration {
+        var limit = min(Duration.milliseconds(500), options.statusInterval)
+        if options.until != nil { limit = min(limit, .milliseconds(50)) }
+        if position.durable > confirmed { limit = min(limit, .milliseconds(100)) }
+        if pending == nil, assembler.hasBoundary {
+            if let since = oldestChange {
+                let left = options.batchDelay - (ContinuousClock.now - since)
+                limit = min(limit, max(.zero, left))
+            } else if !assembler.hasNoChanges {
+                limit = min(limit, options.batchDelay)
+            }
+        }
+        return limit
+    }
+
+    // MARK: Ending
+
+    private func reachedUntil() throws -> Bool {
+        guard let until = options.until else { return false }
+        return assembler.position >= until && !assembler.isInTransaction
+    }
+
+    /// Brings what is whole to the sink, waits until it is durable, confirms it and ends.
+    private mutating func drainAndEnd(_ ending: StreamEnding) throws -> StreamEnding {
+        let deadline = ContinuousClock.now + options.drainLimit
+        assembler.dropUnfinishedTransaction()
+        if pending == nil, assembler.hasBoundary { _ = closeBatch() }
+        while !offerPending() || position.durable < handedOver {
+            let mayWait = ending == .reachedUntil && !stop.isRequested
+            guard mayWait || ContinuousClock.now < deadline else { break }
+            guard !queue.isDrained else { break }
+            beat()
+            try confirm()
+            queue.consumerMoved.wait(for: .milliseconds(50))
+        }
+        try confirm(force: true)
+        stream.end(within: .seconds(2))
+        return ending
+    }
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A whole small file in memory, never more than a stated number of bytes of it, with the reason
+// in the system's words when it cannot be had.
+
+import Foundation
+
+/// The bytes of a small file, and whether everybody may read it.
+struct BoundedFile {
+    /// Why a file cannot be had: the end of a sentence that names it.
+    struct Failure: Error {
+        let reason: String
+    }
+
+    let bytes: [UInt8]
+    let isReadableByOthers: Bool
+
+    /// Reads a file; blocks, and waits for the writer of a pipe.
+    init(path: String, byteLimit: Int) throws(Failure) {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw Self.failure(errno) }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { throw Self.failure(errno) }
+
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 16 << 10)
+        while bytes.count <= byteLimit {
+            let count = read(descriptor, &chunk, chunk.count)
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw Self.failure(errno)
+            }
+            if count == 0 { break }
+            bytes += chunk[..<count]
+        }
+        guard bytes.count <= byteLimit else {
+            throw Failure(reason: "it is larger than \(byteLimit >> 10) KiB")
+        }
+        self.bytes = bytes
+        isReadableByOthers = status.st_mode & S_IROTH != 0
+    }
+
+    private static func failure(_ code: Int32) -> Failure {
+        Failure(reason: String(cString: strerror(code)))
+    }
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The way in: a settings file, or its text, becomes `Settings` or one error that lists everything
+// that is wrong, in lines of `file:line:column: what is wrong`. Relative paths start from the
+// file's directory. Nothing is connected to, and no password file is read yet.
+
+public import ChangeModel
+import Foundation
+
+extension Settings {
+    /// Reads a settings file of at most 1 MiB.
+    ///
+    /// Blocks on the file system. Throws `settings.unreadable` when the file cannot be had and
+    /// `settings.invalid` with every fault of it; both exit 78.
+    public static func load(
+        path: String,
+        environment: [String: String]
+    ) throws(WalrelayError) -> Settings {
+        let file: BoundedFile
+        do {
+            file = try BoundedFile(path: path, byteLimit: YAMLDocument.byteLimit)
+        } catch {
+            throw WalrelayError(
+                "settings.unreadable",
+                exit: .settings,
+                "The settings file \(path) cannot be read: \(error.reason).",
+                hint: "name a settings file with --config; config/example.yaml is one"
+            )
+        }
+        let text = try text(of: file.bytes, file: path)
+        var (settings, literalPasswords) = try read(
+            text,
+            file: path,
+            baseDirectory: directory(of: path),
+            environment: environment
+        )
+        if file.isReadableByOthers, !literalPasswords.isEmpty {
+            settings.warnings.append(
+                "\(path) is readable by everybody and holds a password"
+                    + " (\(literalPasswords.joined(separator: ", "))): run chmod o-r, or take the"
+                    + " password from passwordFile or an environment variable"
+            )
+        }
+        return settings
+    }
+
+    /// Reads the text of a settings file.
+    ///
+    /// Throws `settings.invalid`, exit 78, with every fault in a line of its own that begins with
+    /// `file`.
+    public static func parse(
+        _ yaml: String,
+        file: String = "settings",
+        baseDirectory: String,
+        environment: [String: String]
+    ) throws(WalrelayError) -> Settings {
+        try read(
+            yaml,
+            file: file,
+            baseDirectory: baseDirectory,
+            environment: environment
+        ).settings
+    }
+
+    private static func read(
+        _ yaml: String,
+        file: String,
+        baseDirectory: String,
+        environment: [String: String]
+    ) throws(WalrelayError) -> (settings: Settings, literalPasswords: [String]) {
+        let faults = FaultLog()
+        let notes = Notes()
+        guard yaml.utf8.count <= YAMLDocument.byteLimit else {
+            faults.add(
+                Position(),
+                "the text is larger than \(YAMLDocument.byteLimit >> 10) KiB"
+            )
+            throw faults.error(file: file)
+        }
+        let document = YAMLDocument(yaml, faults: faults)
+        let context = ReadingContext(
+            document: document,
+            faults: faults,
+            environment: environment,
+            baseDirectory: baseDirectory,
+            notes: notes
+        )
+        var settings: Settings?
+        if let root = document.root {
+            settings = Section.read(root, path: "", context: context, Settings.read)
+        } else if faults.isEmpty {
+            faults.add(
+                Position(),
+                "the file is empty: task, source, tables and sink are required"
+            )
+        }
+        guard faults.isEmpty, var settings else { throw faults.error(file: file) }
+        settings.warnings = notes.warnings
+        return (settings, notes.literalPasswords)
+    }
+
+    private static func text(
+        of bytes: [UInt8],
+        file: String
+    ) throws(WalrelayError) -> String {
+        if let text = String(validating: bytes, as: UTF8.self) { return text }
+        // The repaired text differs from the bytes first where they are not UTF-8.
+        let repaired = String(decoding: bytes, as: UTF8.self)
+        let valid = zip(bytes, repaired.utf8).prefix { $0 == $1 }.count
+        let faults = FaultLog()
+        let before = YAMLText(String(decoding: bytes[..<valid], as: UTF8.self))
+        faults.add(before.end, "this is not UTF-8 text")
+        throw faults.error(file: file)
+    }
+
+    private static func directory(of path: String) -> String {
+        let current = FileManager.default.currentDirectoryPath
+        let absolute = path.hasPrefix("/") ? path : current + "/" + path
+        guard let slash = absolute.lastIndex(of: "/"), slash > absolute.startIndex else {
+            return "/"
+        }
+        return String(absolute[..<slash])
+    }
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Where changes go: one case a kind of sink, with that kind's own section.
+
+extension Settings {
+    /// `sink`: where changes go.
+    public enum Sink: Sendable, Equatable {
+        /// The names of the kinds.
+        public enum Kind: String, Sendable, CaseIterable {
+            /// Files of one JSON object a line.
+            case ndjson
+            /// Lines on standard output.
+            case stream
+            /// Tables of another PostgreSQL server.
+            case postgresql
+            /// Topics of a Kafka cluster.
+            case kafka
+        }
+
+        /// Files of one JSON object a line.
+        case ndjson(NDJSON)
+        /// Lines on standard output.
+        case stream
+        /// Tables of another PostgreSQL server.
+        case postgresql(PostgreSQL)
+        /// Topics of a Kafka cluster.
+        case kafka(Kafka)
+
+        /// The kind's name.
+        public var kind: Kind {
+            switch self {
+            case .ndjson: .ndjson
+            case .stream: .stream
+            case .postgresql: .postgresql
+            case .kafka: .kafka
+            }
+        }
+    }
+}
+
+extension Settings.Sink {
+    /// `sink.ndjson`: files of one JSON object a line.
+    public struct NDJSON: Sendable, Equatable {
+        /// The directory of the files and of the checkpoint; an absolute path.
+        public var directory: String
+        /// The bytes after which a file is sealed, 4 KiB to 1 TiB.
+        public var rotate = 256 << 20
+
+        /// Creates the section with defaults.
+        public init(directory: String) {
+            self.directory = directory
+        }
+    }
+
+    /// `sink.postgresql`: tables of another PostgreSQL server.
+    public struct PostgreSQL: Sendable, Equatable {
+        /// The schema that tables are written to.
+        public enum Schema: Sendable, Equatable {
+            /// Each table's own.
+            case same
+            /// One for all, as the catalog spells it.
+            case named(String)
+        }
+
+        /// The server that is written to.
+        public var connection: Settings.Connection
+        /// The schema that tables are written to.
+        public var schema = Schema.same
+        /// Whether missing tables are created.
+        public var createTables = true
+
+        /// Creates the section with defaults.
+        public init(connection: Settings.Connection) {
+            self.connection = connection
+        }
+    }
+
+    /// `sink.kafka`: topics of a Kafka cluster.
+    public struct Kafka: Sendable, Equatable {
+        /// `host:port` of the servers that are asked first.
+        public var bootstrapServers: [String]
+        /// What a topic's name begins with: `<topicPrefix>.<schema>.<table>`.
+        public var topicPrefix: String
+        /// Whether data and checkpoint are committed in one Kafka transaction.
+        public var transactional = true
+        /// Further properties of librdkafka; any of them may be a secret.
+        public var properties: [String: Secret] = [:]
+
+        /// Creates the section with defaults.
+        public init(bootstrapServers: [String], topicPrefix: String) {
+            self.bootstrapServers = bootstrapServers
+            self.topicPrefix = topicPrefix
+        }
+    }
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The Prometheus text, read back by a small strict parser of format 0.0.4.
+
+import Pipeline
+import Testing
+
+@testable import Operations
+
+@Suite struct MetricsTests {
+    struct Sample: Equatable {
+        var name: String
+        var labels: [String: String]
+        var value: Double
+    }
+
+    @Test func `every line is a comment or a sample and every sample has its type`() throws {
+        let text = HealthRoutes(board: makeBoard()).reply(method: "GET", path: "/metrics").body
+        let samples = try Self.parse(text)
+        #expect(samples.count > 20)
+        for sample in samples {
+            #expect(text.contains("# TYPE \(sample.name) "), "\(sample.name)")
+            #expect(text.contains("# HELP \(sample.name) "), "\(sample.name)")
+            #expect(sample.name.hasPrefix("walrelay_"))
+            #expect(sample.labels["task"] == "orders")
+        }
+        let types = text.split(separator: "\n").filter { $0.hasPrefix("# TYPE ") }
+        #expect(Set(types).count == types.count, "each metric stands together")
+    }
+
+    @Test func `the board's numbers are the metrics' values`() throws {
+        let text = HealthRoutes(board: makeBoard()).reply(method: "GET", path: "/metrics").body
+        let samples = try Self.parse(text)
+        func value(_ name: String, _ label: String? = nil) -> Double? {
+            samples.first { sample in
+                sample.name == name
+                    && (label == nil || sample.labels.values.contains(label ?? ""))
+            }?.value
+        }
+        #expect(value("walrelay_changes_total") == 12)
+        #expect(value("walrelay_transactions_total") == 3)
+        #expect(value("walrelay_lag_bytes") == 2120)
+        #expect(value("walrelay_retained_wal_bytes") == 16_777_216)
+        #expect(value("walrelay_durable_lsn_bytes") == 0x16_B374_D848)
+        #expect(value("walrelay_sink_commits_total") == 7)
+        #expect(value("walrelay_sink_written_bytes_total") == 99)
+        #expect(value("walrelay_snapshot_copied_rows", "public.orders") == 1234)
+        #expect(value("walrelay_snapshot_tables", "copying") == 1)
+        #expect(value("walrelay_snapshot_tables", "done") == 0)
+        #expect(value("walrelay_task_phase", "streaming") == 1)
+        #expect(value("walrelay_task_phase", "failed") == 0)
+        #expect(value("walrelay_build_info", "1.2.3") == 1)
+        #expect(try #require(value("walrelay_resident_memory_bytes")) > 1_000_000)
+        #expect(try #require(value("walrelay_start_time_seconds")) > 1_600_000_000)
+    }
+
+    @Test func `what is not known is left out`() throws {
+        let board = StatusBoard(task: "t", version: "v", sinkKind: "stream")
+        let text = HealthRoutes(board: board).reply(method: "GET", path: "/metrics").body
+        #expect(!text.contains("lag_bytes"))
+        #expect(!text.contains("lsn_bytes"))
+        #expect(!text.contains("walrelay_snapshot"))
+        #expect(!text.contains("sink_commits"))
+        #expect(text.contains("walrelay_changes_total{task=\"t\"} 0\n"))
+    }
+
+    @Test(arguments: attacks) func `a name that attacks stays one label`(name: String) throws {
+        let board = makeBoard(task: name)
+        board.update { $0.snapshot.tables = [.init(table: name, rowsCopied: 5)] }
+        let text = HealthRoutes(board: board).reply(method: "GET", path: "/metrics").body
+        let sample = try #require(
+            try Self.parse(text).first { $0.name == "walrelay_snapshot_copied_rows" }
+        )
+        #expect(sample.labels == ["task": name, "table": name])
+        #expect(sample.value == 5)
+    }
+
+    @Test(
+        arguments: [
+            ("0/0", 0), ("16/B374D848", 0x16_B374_D848), ("1/", nil), ("x/0", nil), ("0", nil),
+            ("", nil), ("1/2/3", nil), ("100000000/0", nil),
+        ] as [(String, Int?)]
+    )
+    func `a position counts bytes`(text: String, bytes: Int?) {
+        #expect(Metrics.position(text) == bytes.map(Double.init))
+    }
+
+    @Test func `numbers keep their digits`() {
+        #expect(PrometheusText.number(97_503_066_184) == "97503066184")
+        #expect(PrometheusText.number(0.25) == "0.25")
+        #expect(PrometheusText.number(.nan) == "NaN")
+        #expect(PrometheusText.number(-.infinity) == "-Inf")
+    }
+
+    static func parse(_ text: String) throws -> [Sample] {
+        try #require(text.unicodeScalars.last == "\n")
+        return try text.unicodeScalars.split(separator: "\n").compactMap { line in
+            if line.first == "#" { return nil }
+            return try parse(line: Array(line))
+        }
+    }
+
+    private static func parse(line: [Unicode.Scalar]) throws -> Sample {
+        var rest = line[...]
+        let name = rest.prefix { $0 != "{" }
+        rest = rest.dropFirst(name.count + 1)
+        var labels: [String: String] = [:]
+        while rest.first != "}" {
+            let key = rest.prefix { $0 != "=" }
+            rest = rest.dropFirst(key.count + 1)
+            try #require(rest.popFirst() == "\"")
+            var value = String.UnicodeScalarView()
+            while let scalar = rest.popFirst(), scalar != "\"" {
+                guard scalar == "\\" else {
+                    value.append(scalar)
+                    continue
+                }
+                switch rest.popFirst() {
+                case "n": value.append("\n")
+                case "\\": value.append("\\")
+                case "\"": value.append("\"")
+                default: Issue.record("unknown escape in \(line)")
+                }
+            }
+            labels[string(key)] = String(value)
+            if rest.first == "," { rest = rest.dropFirst() }
+        }
+        rest = rest.dropFirst()
+        try #require(rest.popFirst() == " ")
+        return Sample(
+            name: string(name),
+            labels: labels,
+            value: try #require(Double(string(rest)))
+        )
+    }
+
+    private static func string(_ scalars: ArraySlice<Unicode.Scalar>) -> String {
+        var view = String.UnicodeScalarView()
+        view.append(contentsOf: scalars)
+        return String(view)
+    }
+}
