@@ -23,8 +23,10 @@ struct CheckCommand: AsyncParsableCommand {
     func run() async throws {
         let settings = try config.load()
         let requirements = Requirements(
-            task: settings.task, tables: settings.tables,
-            needsSnapshot: settings.snapshot.mode != .never)
+            task: settings.task,
+            tables: settings.tables,
+            needsSnapshot: settings.snapshot.mode != .never
+        )
         let source = try settings.sourceParameters()
         let findings = try await onOwnThread(named: "check") {
             do {
@@ -32,13 +34,17 @@ struct CheckCommand: AsyncParsableCommand {
                 return try Prerequisites.check(requirements, on: connection)
             } catch let error as PostgresError {
                 throw WalrelayError(
-                    error, while: "connecting to the source \(source.destination)")
+                    error,
+                    while: "connecting to the source \(source.destination)"
+                )
             }
         }
         print(
             json
                 ? try FindingsReport.json(findings)
-                : FindingsReport.text(findings, colors: isatty(STDOUT_FILENO) == 1), terminator: "")
+                : FindingsReport.text(findings, colors: isatty(STDOUT_FILENO) == 1),
+            terminator: ""
+        )
         if let failure = Prerequisites.firstFailure(findings) { throw failure }
     }
 }

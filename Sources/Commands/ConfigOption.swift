@@ -24,7 +24,8 @@ extension Settings {
     func sourceParameters() throws -> ConnectionParameters {
         ConnectionParameters(
             keywords: try source.keywords(environment: ProcessInfo.processInfo.environment),
-            connectTimeout: source.connectTimeout)
+            connectTimeout: source.connectTimeout
+        )
     }
 
     /// The task's options as the pipeline takes them. Blocks.

@@ -29,26 +29,38 @@ struct RunCommand: AsyncParsableCommand {
 
     @Option(
         name: .long,
-        help: "End once everything up to the position is durable: now, or an LSN like 16/B374D848.")
+        help: "End once everything up to the position is durable: now, or an LSN like 16/B374D848."
+    )
     var until: UntilOption?
 
     func run() async throws {
         let settings = try config.load()
         let output = LogOutput.standardError(
             format: settings.log.format == .json ? .json : .text,
-            environment: ProcessInfo.processInfo.environment)
+            environment: ProcessInfo.processInfo.environment
+        )
         defer { output.flush() }
         let log = Self.logger(settings, output: output)
         for warning in settings.warnings { log.warning("\(warning)") }
         var options = try settings.taskOptions()
         options.until = until?.until
         let board = StatusBoard(
-            task: settings.task, version: walrelayVersion, sinkKind: settings.sink.kind.rawValue)
+            task: settings.task,
+            version: walrelayVersion,
+            sinkKind: settings.sink.kind.rawValue
+        )
         let stop = StopSignal()
         let runner = TaskRunner(
-            options: options, board: board, stop: stop, log: log,
+            options: options,
+            board: board,
+            stop: stop,
+            log: log,
             makeSink: try SinkAssembly.sink(
-                settings, database: options.source.database, log: log))
+                settings,
+                database: options.source.database,
+                log: log
+            )
+        )
         try await Self.serve(runner, board: board, stop: stop, settings: settings, log: log)
     }
 
@@ -74,20 +86,34 @@ struct RunCommand: AsyncParsableCommand {
             services.append(
                 .init(
                     service: HealthService(
-                        listen: ListenAddress(host: listen.host, port: listen.port), board: board,
-                        logger: log)))
+                        listen: ListenAddress(host: listen.host, port: listen.port),
+                        board: board,
+                        logger: log
+                    )
+                )
+            )
         }
         services.append(
             .init(
                 service: SystemdNotifier(
-                    board: board, logger: log,
-                    environment: ProcessInfo.processInfo.environment)))
+                    board: board,
+                    logger: log,
+                    environment: ProcessInfo.processInfo.environment
+                )
+            )
+        )
         services.append(
             .init(
-                service: pipeline, successTerminationBehavior: .gracefullyShutdownGroup,
-                failureTerminationBehavior: .gracefullyShutdownGroup))
+                service: pipeline,
+                successTerminationBehavior: .gracefullyShutdownGroup,
+                failureTerminationBehavior: .gracefullyShutdownGroup
+            )
+        )
         var configuration = ServiceGroupConfiguration(
-            services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: log)
+            services: services,
+            gracefulShutdownSignals: [.sigterm, .sigint],
+            logger: log
+        )
         configuration.maximumGracefulShutdownDuration = .seconds(30)
         configuration.logger.logLevel = .critical
         try await ServiceGroup(configuration: configuration).run()

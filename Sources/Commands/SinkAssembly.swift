@@ -20,20 +20,31 @@ enum SinkAssembly {
         switch settings.sink {
         case .ndjson(let section):
             let options = NDJSONSink.Options(
-                directory: section.directory, rotateBytes: Int64(section.rotate), format: format,
-                task: task, database: database, version: walrelayVersion)
+                directory: section.directory,
+                rotateBytes: Int64(section.rotate),
+                format: format,
+                task: task,
+                database: database,
+                version: walrelayVersion
+            )
             return { supervisor in NDJSONSink(options, supervisor: supervisor, logger: log) }
         case .stream:
             return { supervisor in
                 StreamSink(
-                    task: task, database: database, version: walrelayVersion, format: format,
-                    supervisor: supervisor)
+                    task: task,
+                    database: database,
+                    version: walrelayVersion,
+                    format: format,
+                    supervisor: supervisor
+                )
             }
         case .postgresql, .kafka:
             throw WalrelayError(
-                "sink.unavailable", exit: .settings,
+                "sink.unavailable",
+                exit: .settings,
                 "This build has no \(settings.sink.kind.rawValue) sink",
-                hint: "set sink.kind to ndjson or stream")
+                hint: "set sink.kind to ndjson or stream"
+            )
         }
     }
 
@@ -42,6 +53,7 @@ enum SinkAssembly {
             decimals: settings.decimals == .string
                 ? .string : settings.decimals == .precise ? .precise : .double,
             temporal: settings.temporal == .iso ? .iso : .epoch,
-            binary: settings.binary == .base64 ? .base64 : .hex)
+            binary: settings.binary == .base64 ? .base64 : .hex
+        )
     }
 }

@@ -10,7 +10,11 @@ import Sink
 
 extension TaskRunner {
     /// Checks, makes what is missing, snapshots if that is due and streams. Blocks.
-    func attempt(sink: any Sink, run: inout RunState, retry: inout RetryPolicy) throws
+    func attempt(
+        sink: any Sink,
+        run: inout RunState,
+        retry: inout RetryPolicy
+    ) throws
         -> AttemptEnding
     {
         if !run.isChecked { enter(.checking) }
@@ -33,12 +37,24 @@ extension TaskRunner {
         let tables = try SourceCatalog.tables(options.tables, on: control)
         if run.checkpoint?.snapshot != .complete {
             try begin(
-                sink: sink, run: &run, tables: tables, slot: slot, facts: facts, control: control)
+                sink: sink,
+                run: &run,
+                tables: tables,
+                slot: slot,
+                facts: facts,
+                control: control
+            )
             if options.snapshot == .only { return .finished }
         }
         guard let checkpoint = run.checkpoint else { return .goOn }
         return try stream(
-            sink: sink, from: checkpoint, run: &run, facts: facts, control: control, retry: &retry)
+            sink: sink,
+            from: checkpoint,
+            run: &run,
+            facts: facts,
+            control: control,
+            retry: &retry
+        )
     }
 
     func connect() throws -> Connection {
@@ -46,7 +62,9 @@ extension TaskRunner {
             return try Connection.open(options.source, stop: stop)
         } catch {
             throw WalrelayError(
-                error, while: "connecting to the source \(options.source.destination)")
+                error,
+                while: "connecting to the source \(options.source.destination)"
+            )
         }
     }
 
@@ -110,15 +128,23 @@ extension TaskRunner {
         if goesOn, let slot, let confirmed = slot.confirmedFlushLSN {
             log.notice("going on from the position of the slot", metadata: ["lsn": "\(confirmed)"])
             let checkpoint = checkpoint(
-                position: confirmed, snapshotLSN: nil, state: .complete,
-                relations: tables.map(\.relation), facts: facts)
+                position: confirmed,
+                snapshotLSN: nil,
+                state: .complete,
+                relations: tables.map(\.relation),
+                facts: facts
+            )
             try sink.commit(checkpoint)
             run.checkpoint = checkpoint
             run.isBaselineProvisional = true
             return
         }
         run.checkpoint = try snapshot(
-            sink: sink, tables: tables, slotExists: slot != nil, facts: facts)
+            sink: sink,
+            tables: tables,
+            slotExists: slot != nil,
+            facts: facts
+        )
     }
 
     func ensurePublication(of tables: [SourceTable], on control: borrowing Connection) throws {
@@ -128,7 +154,8 @@ extension TaskRunner {
         case .altered(let changes):
             log.notice(
                 "changed the publication \(options.publication)",
-                metadata: ["changes": "\(changes.joined(separator: "; "))"])
+                metadata: ["changes": "\(changes.joined(separator: "; "))"]
+            )
         }
     }
 
@@ -140,9 +167,15 @@ extension TaskRunner {
         facts: ServerFacts
     ) -> Checkpoint {
         Checkpoint(
-            task: options.task, systemIdentifier: facts.systemIdentifier,
-            database: facts.database, slot: options.slot, position: position, snapshot: state,
-            snapshotLSN: snapshotLSN, relations: relations.sorted { $0.oid < $1.oid })
+            task: options.task,
+            systemIdentifier: facts.systemIdentifier,
+            database: facts.database,
+            slot: options.slot,
+            position: position,
+            snapshot: state,
+            snapshotLSN: snapshotLSN,
+            relations: relations.sorted { $0.oid < $1.oid }
+        )
     }
 
     /// The catalog's types that a relation needs and that are not built in.

@@ -27,9 +27,12 @@ extension StatusBoard {
             case .done: .done
             }
         let row = TaskStatus.Snapshot.Table(
-            table: progress.table, state: state, rowsEstimated: Int(clamping: progress.rowsEstimated),
+            table: progress.table,
+            state: state,
+            rowsEstimated: Int(clamping: progress.rowsEstimated),
             rowsCopied: Int(clamping: progress.rowsCopied),
-            bytesCopied: Int(clamping: progress.bytesCopied))
+            bytesCopied: Int(clamping: progress.bytesCopied)
+        )
         update { status in
             if let index = status.snapshot.tables.firstIndex(where: { $0.table == row.table }) {
                 status.snapshot.tables[index] = row

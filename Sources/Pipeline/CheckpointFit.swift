@@ -20,21 +20,24 @@ enum CheckpointFit {
                 "checkpoint.other_task",
                 "The sink holds the checkpoint of task \"\(checkpoint.task)\", "
                     + "not of \"\(options.task)\"",
-                "give each task a sink of its own")
+                "give each task a sink of its own"
+            )
         }
         if checkpoint.systemIdentifier != facts.systemIdentifier {
             throw mismatch(
                 "checkpoint.other_system",
                 "The sink's checkpoint comes from the cluster with system identifier "
                     + "\(checkpoint.systemIdentifier); this server has \(facts.systemIdentifier)",
-                "point source at the former cluster, or give the new one a sink of its own")
+                "point source at the former cluster, or give the new one a sink of its own"
+            )
         }
         if checkpoint.database != facts.database {
             throw mismatch(
                 "checkpoint.other_database",
                 "The sink's checkpoint belongs to database \"\(checkpoint.database)\", "
                     + "not to \"\(facts.database)\"",
-                "set source.database to \"\(checkpoint.database)\"")
+                "set source.database to \"\(checkpoint.database)\""
+            )
         }
         guard checkpoint.snapshot == .complete else { return }
         try verify(checkpoint, against: slot, options: options, facts: facts)
@@ -53,7 +56,8 @@ enum CheckpointFit {
                 "slot.missing",
                 "The sink's checkpoint stands at \(checkpoint.position), but the slot "
                     + "\(options.slot) does not exist any more: the changes since then are gone",
-                afresh)
+                afresh
+            )
         }
         if slot.isLost {
             let reason = slot.invalidationReason.map { " (\($0))" } ?? ""
@@ -61,7 +65,8 @@ enum CheckpointFit {
                 "slot.wal_lost",
                 "The server has removed WAL that the slot \(options.slot) needs\(reason): "
                     + "the changes after \(checkpoint.position) are gone",
-                afresh)
+                afresh
+            )
         }
         if let confirmed = slot.confirmedFlushLSN, confirmed > checkpoint.position {
             throw mismatch(
@@ -69,18 +74,24 @@ enum CheckpointFit {
                 "The slot \(options.slot) has confirmed \(confirmed), the sink's checkpoint "
                     + "stands at \(checkpoint.position): the slot was dropped and made anew, or "
                     + "somebody else advanced it, and the changes between are gone",
-                afresh)
+                afresh
+            )
         }
         if checkpoint.position > facts.walLSN, !facts.isStandby {
             throw mismatch(
                 "checkpoint.ahead",
                 "The sink's checkpoint stands at \(checkpoint.position), ahead of the server's "
                     + "WAL at \(facts.walLSN): the server was restored to an earlier state",
-                afresh)
+                afresh
+            )
         }
     }
 
-    private static func mismatch(_ code: String, _ message: String, _ hint: String)
+    private static func mismatch(
+        _ code: String,
+        _ message: String,
+        _ hint: String
+    )
         -> WalrelayError
     {
         WalrelayError(code, exit: .checkpointMismatch, message, hint: hint)

@@ -38,7 +38,9 @@ struct SchemaBaseline: Equatable {
                     relations.append(relation)
                     losses.append(Loss(relation: relation, what: "was dropped"))
                 } else {
-                    notices.append("\(relation.qualifiedName) was dropped and is not taken any more")
+                    notices.append(
+                        "\(relation.qualifiedName) was dropped and is not taken any more"
+                    )
                 }
                 continue
             }
@@ -53,11 +55,13 @@ struct SchemaBaseline: Equatable {
                 (renamed.schema, renamed.name) = now
                 relations.append(renamed)
                 notices.append(
-                    "\(relation.qualifiedName) goes on under its new name \(renamed.qualifiedName)")
+                    "\(relation.qualifiedName) goes on under its new name \(renamed.qualifiedName)"
+                )
             } else if isTaken {
                 relations.append(relation)
                 losses.append(
-                    Loss(relation: relation, what: "was renamed to \(now.schema).\(now.name)"))
+                    Loss(relation: relation, what: "was renamed to \(now.schema).\(now.name)")
+                )
             }
         }
     }
@@ -79,9 +83,11 @@ struct SchemaBaseline: Equatable {
         let what = losses.map { "\($0.relation.qualifiedName) \($0.what)" }
             .joined(separator: "; ")
         return WalrelayError(
-            "stream.table_gone", exit: .refused,
+            "stream.table_gone",
+            exit: .refused,
             "\(what) (noticed at \(position)); every change before that is in the sink",
             hint: "take the table out of tables.include, or put its new name there, "
-                + "and start again")
+                + "and start again"
+        )
     }
 }

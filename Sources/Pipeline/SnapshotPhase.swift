@@ -26,22 +26,40 @@ extension TaskRunner {
         // checkpoint was not made by a run of ours that died.
         try sink.beginSnapshot(
             checkpoint(
-                position: .zero, snapshotLSN: nil, state: .running, relations: [], facts: facts))
+                position: .zero,
+                snapshotLSN: nil,
+                state: .running,
+                relations: [],
+                facts: facts
+            )
+        )
         let taken = try SlotSnapshot.take(
-            slot: options.slot, slotExists: slotExists || options.snapshot == .only,
-            parameters: options.source, stop: stop, log: log)
+            slot: options.slot,
+            slotExists: slotExists || options.snapshot == .only,
+            parameters: options.source,
+            stop: stop,
+            log: log
+        )
         log.notice(
             "snapshot taken",
-            metadata: ["lsn": "\(taken.consistentPoint)", "tables": "\(tables.count)"])
+            metadata: ["lsn": "\(taken.consistentPoint)", "tables": "\(tables.count)"]
+        )
         let current = try SourceCatalog.tables(options.tables, on: taken.connection)
         guard current.map(\.relation.oid) == tables.map(\.relation.oid) else {
             throw WalrelayError(
-                "snapshot.tables_changed", exit: .unreachable,
-                "Tables were made or dropped while the slot was being made", isTransient: true)
+                "snapshot.tables_changed",
+                exit: .unreachable,
+                "Tables were made or dropped while the slot was being made",
+                isTransient: true
+            )
         }
         let done = checkpoint(
-            position: taken.consistentPoint, snapshotLSN: taken.consistentPoint, state: .complete,
-            relations: current.map(\.relation), facts: facts)
+            position: taken.consistentPoint,
+            snapshotLSN: taken.consistentPoint,
+            state: .complete,
+            relations: current.map(\.relation),
+            facts: facts
+        )
         if options.snapshot != .never {
             let types = try Self.types(of: current.map(\.relation), on: taken.connection)
             try copy(current, types: types, taken: taken, to: sink)
@@ -62,7 +80,8 @@ extension TaskRunner {
         let stopWorkers = StopSignal()
         let isImported = Atomic(false)
         let copier = SnapshotCopier(
-            parameters: options.source, request: request(tables, types: types, taken: taken),
+            parameters: options.source,
+            request: request(tables, types: types, taken: taken),
             outlet: SnapshotOutlet(
                 deliver: { [board] batch in
                     board.beat(.snapshot)
@@ -70,7 +89,9 @@ extension TaskRunner {
                 },
                 recycled: { queue.spare() },
                 imported: { isImported.store(true, ordering: .releasing) },
-                progress: { [board] in board.update($0) }))
+                progress: { [board] in board.update($0) }
+            )
+        )
         board.begin(.snapshot)
         defer { board.end(.snapshot) }
         let worker = Worker(named: "snapshot") {
@@ -100,14 +121,21 @@ extension TaskRunner {
         taken: borrowing SlotSnapshot
     ) -> SnapshotRequest {
         var request = SnapshotRequest(
-            snapshot: taken.snapshotName, lsn: taken.consistentPoint, time: .now,
+            snapshot: taken.snapshotName,
+            lsn: taken.consistentPoint,
+            time: .now,
             tables: tables.map { table in
                 SnapshotTable(
                     table,
                     as: RelationVersion(
-                        relation: table.relation, types: types.types(of: table.relation),
-                        version: RelationVersions.next()))
-            }, workers: options.snapshotWorkers)
+                        relation: table.relation,
+                        types: types.types(of: table.relation),
+                        version: RelationVersions.next()
+                    )
+                )
+            },
+            workers: options.snapshotWorkers
+        )
         request.batchRows = options.batchRows
         request.batchBytes = min(options.batchBytes, 1 << 20)
         return request

@@ -44,7 +44,8 @@ struct CatalogWatch: Sendable {
             """
             SELECT c.oid, n.nspname, c.relname FROM pg_catalog.pg_class c
             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid IN (\(oids))
-            """)
+            """
+        )
         var names: [UInt32: (schema: String, name: String)] = [:]
         for row in 0..<rows.count {
             guard let oid = UInt32(rows.text(row, 0)) else { continue }

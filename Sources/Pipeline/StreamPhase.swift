@@ -20,16 +20,28 @@ extension TaskRunner {
     ) throws -> AttemptEnding {
         var start = checkpoint
         let watch = try CatalogWatch(
-            known: checkpoint.relations, selection: options.tables, on: control)
+            known: checkpoint.relations,
+            selection: options.tables,
+            on: control
+        )
         start.relations = watch.baseline.relations
         for notice in watch.baseline.notices { log.notice("\(notice)") }
         try ensurePublication(for: watch.baseline, on: control)
         let session = try StreamSession(
-            start: start, provisional: run.isBaselineProvisional, until: run.until,
+            start: start,
+            provisional: run.isBaselineProvisional,
+            until: run.until,
             types: Self.types(of: start.relations, on: control),
-            statusInterval: Self.statusInterval(on: control), runner: self)
+            statusInterval: Self.statusInterval(on: control),
+            runner: self
+        )
         let monitor = SourceMonitor(
-            watch: watch, options: options, board: board, stop: session.stop, log: log)
+            watch: watch,
+            options: options,
+            board: board,
+            stop: session.stop,
+            log: log
+        )
         defer { monitor.end() }
         enter(.streaming)
         board.update { $0.stream.durableLSN = checkpoint.position.description }
@@ -57,10 +69,13 @@ extension TaskRunner {
                 """
                 \(table.relation.qualifiedName) is new since the snapshot and is not taken: \
                 its existing rows would be missing. A new task takes it
-                """)
+                """
+            )
         }
         try ensurePublication(
-            of: tables.filter { wanted.contains($0.relation.oid) }, on: control)
+            of: tables.filter { wanted.contains($0.relation.oid) },
+            on: control
+        )
     }
 
     private func drain(
@@ -97,8 +112,10 @@ extension TaskRunner {
         session.position.advanceDurable(to: checkpoint.position)
         let lastCommit = batch.transactions.last?.commitTime.microseconds
         board.addChanges(
-            batch.changes.count, transactions: batch.committedTransactions,
-            commitTime: batch.committedCount > 0 ? lastCommit : nil)
+            batch.changes.count,
+            transactions: batch.committedTransactions,
+            commitTime: batch.committedCount > 0 ? lastCommit : nil
+        )
         board.update { status in
             status.stream.durableLSN = checkpoint.position.description
             status.stream.receivedLSN = session.position.received.description
@@ -111,7 +128,8 @@ extension TaskRunner {
         let row = try control.query(
             """
             SELECT setting::bigint FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout'
-            """)
+            """
+        )
         let timeout = row.integer(0, 0) ?? 0
         guard timeout > 0 else { return .seconds(10) }
         return min(.seconds(10), max(.milliseconds(50), .milliseconds(timeout / 4)))
@@ -140,9 +158,14 @@ struct StreamSession {
         let stop = StopSignal()
         (self.queue, self.position, self.stop) = (queue, position, stop)
         let stream = StreamOptions(
-            slot: options.slot, publication: options.publication, batchRows: options.batchRows,
-            batchBytes: options.batchBytes, batchDelay: options.batchDelay, until: until,
-            statusInterval: statusInterval)
+            slot: options.slot,
+            publication: options.publication,
+            batchRows: options.batchRows,
+            batchBytes: options.batchBytes,
+            batchDelay: options.batchDelay,
+            until: until,
+            statusInterval: statusInterval
+        )
         let (board, log) = (runner.board, runner.log)
         worker = Worker(named: "reader") {
             board.begin(.reader)
@@ -151,15 +174,25 @@ struct StreamSession {
                 board.end(.reader)
             }
             let assembler = BatchAssembler(
-                checkpoint: start, isBaselineProvisional: provisional, policy: options.policy,
+                checkpoint: start,
+                isBaselineProvisional: provisional,
+                policy: options.policy,
                 types: types,
                 resolveTypes: { oids in
                     let connection = try Connection.open(options.source, stop: stop)
                     return try SourceCatalog.types(oids, on: connection)
-                })
+                }
+            )
             var reader = try StreamReader(
-                options: stream, parameters: options.source, assembler: assembler, queue: queue,
-                position: position, stop: stop, log: log, beat: { board.beat(.reader) })
+                options: stream,
+                parameters: options.source,
+                assembler: assembler,
+                queue: queue,
+                position: position,
+                stop: stop,
+                log: log,
+                beat: { board.beat(.reader) }
+            )
             return try reader.run()
         }
     }

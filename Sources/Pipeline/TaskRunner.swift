@@ -61,7 +61,11 @@ public final class TaskRunner: Sendable {
 
     private func runAttempts() throws {
         let supervisor = TaskSupervisor(
-            board: board, stop: stop, log: log, retryFor: options.retryFor)
+            board: board,
+            stop: stop,
+            log: log,
+            retryFor: options.retryFor
+        )
         var retry = RetryPolicy(limit: options.retryFor)
         var run = RunState()
         var sink: (any Sink)?

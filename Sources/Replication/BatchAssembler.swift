@@ -63,7 +63,10 @@ public struct BatchAssembler {
     /// Relations of the baseline that the stream has not described yet and may correct.
     private var provisional: Set<UInt32>
     private var transaction = Transaction(
-        xid: 0, commitLSN: .zero, commitTime: PostgresTime(microseconds: 0))
+        xid: 0,
+        commitLSN: .zero,
+        commitTime: PostgresTime(microseconds: 0)
+    )
     private var transactionNumber: UInt64 = 0
     private var transactionIndex: Int32 = -1
     private var ordinal: UInt64 = 0
@@ -89,7 +92,9 @@ public struct BatchAssembler {
         self.batch = batch
         self.resolveTypes = resolveTypes
         self.baseline = Dictionary(
-            checkpoint.relations.map { ($0.oid, $0) }, uniquingKeysWith: { first, _ in first })
+            checkpoint.relations.map { ($0.oid, $0) },
+            uniquingKeysWith: { first, _ in first }
+        )
         self.provisional = isBaselineProvisional ? Set(baseline.keys) : []
     }
 
@@ -118,14 +123,34 @@ public struct BatchAssembler {
         switch message {
         case .insert(let oid, let new):
             try takeRow(
-                .insert, oid, old: .none, oldTuple: new, newTuple: new, payload: payload, at: lsn)
+                .insert,
+                oid,
+                old: .none,
+                oldTuple: new,
+                newTuple: new,
+                payload: payload,
+                at: lsn
+            )
         case .update(let oid, let old, let oldTuple, let newTuple):
             try takeRow(
-                .update, oid, old: old, oldTuple: oldTuple, newTuple: newTuple, payload: payload,
-                at: lsn)
+                .update,
+                oid,
+                old: old,
+                oldTuple: oldTuple,
+                newTuple: newTuple,
+                payload: payload,
+                at: lsn
+            )
         case .delete(let oid, let old, let tuple):
             try takeRow(
-                .delete, oid, old: old, oldTuple: tuple, newTuple: tuple, payload: payload, at: lsn)
+                .delete,
+                oid,
+                old: old,
+                oldTuple: tuple,
+                newTuple: tuple,
+                payload: payload,
+                at: lsn
+            )
         default:
             try acceptRare(message, at: lsn)
         }
@@ -193,9 +218,17 @@ public struct BatchAssembler {
         ordinal &+= 1
         batch.changes.append(
             Change(
-                kind: kind, old: old, relation: relation, transaction: placeTransaction(),
-                newCells: newTuple.first, oldCells: oldTuple.first, lsn: lsn, ordinal: ordinal,
-                relationOrdinal: cache.nextOrdinal(index, in: transactionNumber)))
+                kind: kind,
+                old: old,
+                relation: relation,
+                transaction: placeTransaction(),
+                newCells: newTuple.first,
+                oldCells: oldTuple.first,
+                lsn: lsn,
+                ordinal: ordinal,
+                relationOrdinal: cache.nextOrdinal(index, in: transactionNumber)
+            )
+        )
     }
 
     /// In a key the other columns come as NULL and mean: not sent.
@@ -245,7 +278,10 @@ public struct BatchAssembler {
         // go back. What ended before our position is in the sink.
         state = begin.finalLSN < checkpoint.position ? .skipping : .taking
         transaction = Transaction(
-            xid: begin.xid, commitLSN: begin.finalLSN, commitTime: begin.commitTime)
+            xid: begin.xid,
+            commitLSN: begin.finalLSN,
+            commitTime: begin.commitTime
+        )
         transactionNumber &+= 1
         transactionIndex = -1
         ordinal = 0
@@ -279,11 +315,13 @@ public struct BatchAssembler {
         case .columnsAdded(let columns):
             let names = columns.map { "\"\($0.name)\"" }.joined(separator: ", ")
             notices.append(
-                "\(relation.qualifiedName) has new columns from \(transaction.commitLSN) on: \(names)")
+                "\(relation.qualifiedName) has new columns from \(transaction.commitLSN) on: \(names)"
+            )
         case .unsupported(let faults) where policy.acceptedDDL.contains(transaction.commitLSN):
             notices.append(
                 "\(relation.qualifiedName) at \(transaction.commitLSN), as accepted: "
-                    + faults.joined(separator: "; "))
+                    + faults.joined(separator: "; ")
+            )
         case .unsupported(let faults) where state == .taking: throw refusal(of: relation, faults)
         // A transaction that the sink already has may carry a description older than the
         // checkpoint's: what counts is the next one that is taken.
@@ -294,7 +332,10 @@ public struct BatchAssembler {
             for entry in try resolveTypes(unknown) { types.add(entry) }
         }
         let version = RelationVersion(
-            relation: relation, types: types.types(of: relation), version: RelationVersions.next())
+            relation: relation,
+            types: types.types(of: relation),
+            version: RelationVersions.next()
+        )
         cache.set(version, of: relation.oid)
         if state == .taking, known != relation {
             baseline[relation.oid] = relation
@@ -312,10 +353,17 @@ public struct BatchAssembler {
             ordinal &+= 1
             batch.changes.append(
                 Change(
-                    kind: .truncate, old: .none, relation: relation,
-                    transaction: placeTransaction(), newCells: 0, oldCells: 0, lsn: lsn,
+                    kind: .truncate,
+                    old: .none,
+                    relation: relation,
+                    transaction: placeTransaction(),
+                    newCells: 0,
+                    oldCells: 0,
+                    lsn: lsn,
                     ordinal: ordinal,
-                    relationOrdinal: cache.nextOrdinal(index, in: transactionNumber)))
+                    relationOrdinal: cache.nextOrdinal(index, in: transactionNumber)
+                )
+            )
         }
     }
 
@@ -329,32 +377,40 @@ public struct BatchAssembler {
             !policy.acceptedDDL.contains(transaction.commitLSN)
         else { return }
         throw refusal(
-            of: relation, ["the table was dropped (OID \(former.oid)) and made anew"])
+            of: relation,
+            ["the table was dropped (OID \(former.oid)) and made anew"]
+        )
     }
 
     private func refusal(of relation: Relation, _ faults: [String]) -> WalrelayError {
         WalrelayError(
-            "stream.ddl_refused", exit: .refused,
+            "stream.ddl_refused",
+            exit: .refused,
             "\(relation.qualifiedName) was changed in a way that is not followed, before the "
                 + "transaction that commits at \(transaction.commitLSN) (xid \(transaction.xid)): "
                 + faults.joined(separator: "; ") + ". Nothing of that transaction is in the sink",
             hint: "if consumers can take the change, set stream.acceptDDL: "
-                + "\"\(transaction.commitLSN)\" and start again; nothing is lost meanwhile")
+                + "\"\(transaction.commitLSN)\" and start again; nothing is lost meanwhile"
+        )
     }
 
     private func refusal(of relation: Relation) -> WalrelayError {
         WalrelayError(
-            "stream.truncate_refused", exit: .refused,
+            "stream.truncate_refused",
+            exit: .refused,
             "\(relation.qualifiedName) was truncated in the transaction that commits at "
                 + "\(transaction.commitLSN) (xid \(transaction.xid)). "
                 + "Nothing of that transaction is in the sink",
             hint: "set stream.onTruncate to ignore or apply and start again; "
-                + "nothing is lost meanwhile")
+                + "nothing is lost meanwhile"
+        )
     }
 
     private func malformed(_ what: String, at lsn: LSN) -> WalrelayError {
         WalrelayError(
-            "stream.malformed", exit: .internalError,
-            "The stream of the server makes no sense at \(lsn): \(what)")
+            "stream.malformed",
+            exit: .internalError,
+            "The stream of the server makes no sense at \(lsn): \(what)"
+        )
     }
 }

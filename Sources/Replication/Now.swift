@@ -9,6 +9,7 @@ extension PostgresTime {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)
         return PostgresTime(
-            unixMicroseconds: Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000)
+            unixMicroseconds: Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000
+        )
     }
 }

@@ -28,7 +28,8 @@ struct ReplicationStream: ~Copyable {
         let names = SQL.literal(SQL.identifier(publication))
         try connection.query(
             "START_REPLICATION SLOT \(SQL.identifier(slot)) LOGICAL \(start) "
-                + "(proto_version '1', publication_names \(names))")
+                + "(proto_version '1', publication_names \(names))"
+        )
         connection.setNonBlocking()
         self.connection = connection
     }
@@ -64,7 +65,9 @@ struct ReplicationStream: ~Copyable {
         do throws(PostgresError) {
             try connection.finishCopy(within: .seconds(5))
             return PostgresError(
-                kind: .connectionLost, message: "the server ended the replication stream")
+                kind: .connectionLost,
+                message: "the server ended the replication stream"
+            )
         } catch {
             return error
         }

@@ -25,7 +25,9 @@ public enum SchemaGuard {
             faults.append("the table was renamed from \(old.qualifiedName) to \(new.qualifiedName)")
         }
         let newColumns = Dictionary(
-            new.columns.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+            new.columns.map { ($0.name, $0) },
+            uniquingKeysWith: { first, _ in first }
+        )
         let oldNames = Set(old.columns.map(\.name))
         let added = new.columns.filter { !oldNames.contains($0.name) }
         for column in old.columns {
@@ -36,7 +38,8 @@ public enum SchemaGuard {
             if (now.typeOID, now.typeModifier) != (column.typeOID, column.typeModifier) {
                 faults.append(
                     "column \"\(column.name)\" changed its type from \(typeText(column)) "
-                        + "to \(typeText(now))")
+                        + "to \(typeText(now))"
+                )
             }
         }
         if let fault = keyChange(old, new, addedNames: Set(added.map(\.name))) {

@@ -47,22 +47,31 @@ public struct SlotSnapshot: ~Copyable {
             let connection = try Connection.open(parameters.replication, stop: stop)
             try connection.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             let watch = SlotCreationWatch(
-                parameters: parameters, waitingPID: connection.backendPID, log: log)
+                parameters: parameters,
+                waitingPID: connection.backendPID,
+                log: log
+            )
             defer { watch.end() }
             let name =
                 slotExists
                 ? "di_tmp_\(connection.backendPID) TEMPORARY" : SQL.identifier(slot)
             let answer = try connection.query(
                 "CREATE_REPLICATION_SLOT \(name) LOGICAL pgoutput USE_SNAPSHOT",
-                within: creationLimit)
+                within: creationLimit
+            )
             guard let point = LSN(answer.text(0, 1)) else {
                 throw PostgresError(
-                    kind: .server, message: "\"\(answer.text(0, 1))\" is not a consistent point")
+                    kind: .server,
+                    message: "\"\(answer.text(0, 1))\" is not a consistent point"
+                )
             }
             let exported = try connection.query("SELECT pg_catalog.pg_export_snapshot()")
             return SlotSnapshot(
-                connection: connection, consistentPoint: point,
-                snapshotName: exported.text(0, 0), madeSlot: !slotExists)
+                connection: connection,
+                consistentPoint: point,
+                snapshotName: exported.text(0, 0),
+                madeSlot: !slotExists
+            )
         } catch let error as PostgresError {
             throw WalrelayError(error, while: "making the replication slot \(slot)")
         }
@@ -93,15 +102,21 @@ public enum Slot {
         do {
             let connection = try Connection.open(parameters.replication, stop: stop)
             let watch = SlotCreationWatch(
-                parameters: parameters, waitingPID: connection.backendPID, log: log)
+                parameters: parameters,
+                waitingPID: connection.backendPID,
+                log: log
+            )
             defer { watch.end() }
             let answer = try connection.query(
                 "CREATE_REPLICATION_SLOT \(SQL.identifier(slot)) LOGICAL pgoutput "
                     + "NOEXPORT_SNAPSHOT",
-                within: SlotSnapshot.creationLimit)
+                within: SlotSnapshot.creationLimit
+            )
             guard let point = LSN(answer.text(0, 1)) else {
                 throw PostgresError(
-                    kind: .server, message: "\"\(answer.text(0, 1))\" is not a consistent point")
+                    kind: .server,
+                    message: "\"\(answer.text(0, 1))\" is not a consistent point"
+                )
             }
             return point
         } catch let error as PostgresError {
@@ -125,7 +140,8 @@ private final class SlotCreationWatch: Sendable {
                 guard let waitedFor, !waitedFor.isEmpty else { continue }
                 log.notice(
                     "making the slot waits for open transactions of the source",
-                    metadata: ["sessions": "\(waitedFor)"])
+                    metadata: ["sessions": "\(waitedFor)"]
+                )
             }
         }
     }
@@ -145,7 +161,8 @@ private final class SlotCreationWatch: Sendable {
                 || pg_catalog.date_trunc('second', pg_catalog.now() - xact_start) || ')', ', ')
             FROM pg_catalog.pg_stat_activity
             WHERE backend_xid IS NOT NULL AND pid <> \(pid)
-            """)
+            """
+        )
         return rows.text(0, 0)
     }
 }

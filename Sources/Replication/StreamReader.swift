@@ -103,8 +103,12 @@ public struct StreamReader: ~Copyable {
     ) throws {
         let start = assembler.position
         stream = try ReplicationStream(
-            slot: options.slot, publication: options.publication, from: start,
-            parameters: parameters, stop: stop)
+            slot: options.slot,
+            publication: options.publication,
+            from: start,
+            parameters: parameters,
+            stop: stop
+        )
         self.assembler = assembler
         self.options = options
         self.queue = queue
@@ -260,8 +264,13 @@ public struct StreamReader: ~Copyable {
         let received = max(position.received, durable)
         try stream.send(
             StandbyStatus(
-                written: received, flushed: durable, applied: durable, at: .now,
-                replyRequested: asksServer))
+                written: received,
+                flushed: durable,
+                applied: durable,
+                at: .now,
+                replyRequested: asksServer
+            )
+        )
         confirmed = durable
         lastStatus = now
         replyIsDue = false

@@ -4,6 +4,7 @@ import ChangeModel
 import Foundation
 import Glibc
 import Sink
+import Synchronization
 import Testing
 
 @testable import NDJSONSink
@@ -36,18 +37,12 @@ import Testing
         )
     }
 
-    /// What comes out of the pipe until it is closed, read by a thread of its own.
-    private func drain() -> Task<String, Never> {
-        let handle = FileHandle(fileDescriptor: reading, closeOnDealloc: true)
-        return Task.detached { String(decoding: handle.readDataToEndOfFile(), as: UTF8.self) }
-    }
-
     @Test(arguments: [false, true])
     func `lines come out whole and in order through a pipe that is often full`(
         nonblocking: Bool
-    ) async throws {
+    ) throws {
         if nonblocking { _ = fcntl(writing, F_SETFL, O_NONBLOCK) }
-        let output = drain()
+        let output = Drain(reading)
         let sink = sink(on: writing)
         #expect(try sink.open() == nil)
         try sink.beginSnapshot(checkpoint(0x10, .running))
@@ -55,7 +50,7 @@ import Testing
         try sink.commit(checkpoint(0x20))
         try sink.close()
         Glibc.close(writing)
-        let text = await output.value
+        let text = output.text()
         #expect(try eventIDs(in: text) == Array(0..<20_000))
         #expect(text.utf8.count == Int(sink.statistics.bytesWritten))
         #expect(sink.statistics.commits == 1)
@@ -73,8 +68,8 @@ import Testing
         Glibc.close(writing)
     }
 
-    @Test func `rollback forgets what is not written yet`() async throws {
-        let output = drain()
+    @Test func `rollback forgets what is not written yet`() throws {
+        let output = Drain(reading)
         let sink = sink(on: writing)
         _ = try sink.open()
         try sink.write(batch(1...3))
@@ -82,7 +77,7 @@ import Testing
         try sink.write(batch(4...5))
         try sink.commit(checkpoint(0x10))
         Glibc.close(writing)
-        #expect(try await eventIDs(in: output.value) == [4, 5])
+        #expect(try eventIDs(in: output.text()) == [4, 5])
     }
 
     @Test func `a reader that has gone is a request to stop`() throws {
@@ -139,5 +134,26 @@ import Testing
         Glibc.close(reading)
         Glibc.close(writing)
         #expect(code { _ = try sink(on: -1).open() } == "sink.output_unwritable")
+    }
+}
+
+/// Reads a pipe to its end on a thread of its own, which no blocked test can keep from running.
+private final class Drain: Sendable {
+    private let content = Mutex("")
+    private let done = DispatchSemaphore(value: 0)
+
+    init(_ descriptor: CInt) {
+        Thread.detachNewThread { [self] in
+            let handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+            let text = String(decoding: handle.readDataToEndOfFile(), as: UTF8.self)
+            content.withLock { $0 = text }
+            done.signal()
+        }
+    }
+
+    /// Blocks until the other end is closed.
+    func text() -> String {
+        done.wait()
+        return content.withLock { $0 }
     }
 }

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The caller's view of its workers: how many have imported, how many still run, who failed first.
+
+import Glibc
+import LibPQ
+import Synchronization
+
+/// Workers that end together: the first error, or the caller's wish, ends them all.
+final class Crew: Sendable {
+    private struct State {
+        var importing: Int
+        var running: Int
+        var failure: (any Error)?
+    }
+
+    private let state: Mutex<State>
+    private let bell = Wakeup()
+    private let ending: StopSignal
+
+    init(workerCount: Int, ending: StopSignal) {
+        state = Mutex(State(importing: workerCount, running: workerCount))
+        self.ending = ending
+    }
+
+    /// The first error of a worker.
+    var failure: (any Error)? { state.withLock { $0.failure } }
+
+    /// Told by a worker whose transaction sees the snapshot and holds its locks.
+    func imported() {
+        state.withLock { $0.importing -= 1 }
+        bell.ring()
+    }
+
+    /// Told by a worker as the last thing it does, its connection closed.
+    func ended(_ error: (any Error)?) {
+        if error != nil { ending.request() }
+        state.withLock { state in
+            state.running -= 1
+            if state.failure == nil { state.failure = error }
+        }
+        bell.ring()
+    }
+
+    /// Waits until all workers have ended; blocks.
+    ///
+    /// Passes a request of `stop` on to them. `allImported` is called once, if it comes to that.
+    func supervise(stop: StopSignal, allImported: () -> Void) {
+        var announced = false
+        while true {
+            let (importing, running) = state.withLock { ($0.importing, $0.running) }
+            if importing == 0, !announced {
+                announced = true
+                allImported()
+            }
+            if running == 0 { return }
+            if stop.isRequested { ending.request() }
+            var set = [
+                pollfd(fd: bell.descriptor, events: Int16(POLLIN), revents: 0),
+                // Once passed on it is always readable and of no more interest.
+                pollfd(
+                    fd: ending.isRequested ? -1 : stop.descriptor,
+                    events: Int16(POLLIN),
+                    revents: 0
+                ),
+            ]
+            _ = poll(&set, 2, 1000)
+            if set[0].revents != 0 { bell.clear() }
+        }
+    }
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Copies tables as one exported snapshot shows them. A keeper connection imports the snapshot,
+// locks and checks the tables and plans the chunks; then each worker, a thread with a connection,
+// imports and locks too, and takes chunks until none is left. The first error ends all; when
+// `run` returns or throws, every thread has ended and every connection is closed.
+//
+//   keeper:   import → lock → check → plan → (all workers have imported) → close
+//   worker:        connect → import → lock → COPY chunk → COPY chunk → … → close
+//   caller's export:  must stay open until `imported` is called
+
+public import ChangeModel
+public import LibPQ
+import Replication
+
+/// What is to be copied and how.
+public struct SnapshotRequest: Sendable {
+    /// The name that pg_export_snapshot or CREATE_REPLICATION_SLOT gave.
+    public var snapshot: String
+    /// The snapshot's position: the slot's consistent point.
+    public var lsn: LSN
+    /// When the snapshot was taken.
+    public var time: PostgresTime
+    /// What to copy.
+    public var tables: [SnapshotTable]
+    /// How many connections copy at the same time; at least 1.
+    public var workers: Int
+    /// The most rows of a batch.
+    public var batchRows = 10_000
+    /// The most bytes of a batch, but for its last row; 1 MiB where more is given.
+    public var batchBytes = 1 << 20
+    /// How long to wait for the lock of one table.
+    public var lockTimeout = Duration.seconds(10)
+    /// How long the server may send nothing: a filter may find no row for a long time.
+    public var idleLimit = Duration.seconds(3600)
+
+    /// Creates a request.
+    public init(
+        snapshot: String,
+        lsn: LSN,
+        time: PostgresTime,
+        tables: [SnapshotTable],
+        workers: Int
+    ) {
+        self.snapshot = snapshot
+        self.lsn = lsn
+        self.time = time
+        self.tables = tables
+        self.workers = workers
+    }
+}
+
+/// Where the copied rows go; all of it is called on the workers' threads, or on the caller's.
+public struct SnapshotOutlet: Sendable {
+    /// Takes a batch over; may block, and throws where the snapshot is to end.
+    ///
+    /// A worker is not interrupted in here: what blocks has to look at `SnapshotCopier.ending`.
+    public var deliver: @Sendable (consuming ChangeBatch) throws -> Void
+    /// Gives an empty batch, one that kept its memory where there is one.
+    public var recycled: @Sendable () -> ChangeBatch
+    /// Called once when the exporting transaction is no longer needed.
+    public var imported: @Sendable () -> Void
+    /// Told when a table changes its state and with each batch; must not block.
+    public var progress: @Sendable (SnapshotProgress) -> Void
+
+    /// Creates an outlet.
+    public init(
+        deliver: @escaping @Sendable (consuming ChangeBatch) throws -> Void,
+        recycled: @escaping @Sendable () -> ChangeBatch = { ChangeBatch() },
+        imported: @escaping @Sendable () -> Void = {},
+        progress: @escaping @Sendable (SnapshotProgress) -> Void = { _ in }
+    ) {
+        self.deliver = deliver
+        self.recycled = recycled
+        self.imported = imported
+        self.progress = progress
+    }
+}
+
+/// Copies the tables of one snapshot; good for one run.
+public final class SnapshotCopier: Sendable {
+    /// Requested as soon as the copying is to end early, be it by an error or by the caller.
+    public let ending = StopSignal()
+    private let parameters: ConnectionParameters
+    private let request: SnapshotRequest
+    private let outlet: SnapshotOutlet
+    private let guardian: TableGuard
+
+    /// Prepares the copying; nothing is opened.
+    public init(
+        parameters: ConnectionParameters,
+        request: SnapshotRequest,
+        outlet: SnapshotOutlet
+    ) {
+        self.parameters = parameters
+        self.request = request
+        self.outlet = outlet
+        guardian = TableGuard(request.tables, lockTimeout: request.lockTimeout)
+    }
+
+    /// Copies everything; blocks its thread until the last batch is delivered.
+    ///
+    /// Throws the first error of any worker: `WalrelayError`, with code `stopped` after a request
+    /// of `stop`, or what the outlet threw. Whatever is transient needs another snapshot.
+    public func run(stop: StopSignal) throws {
+        // Not `ending`: nothing but this thread works yet, and it waits in poll with `stop`.
+        let keeper = try SnapshotSession(parameters, importing: request.snapshot, stop: stop)
+        let job = try prepare(keeper.connection)
+        var held: SnapshotSession? = consume keeper
+        let workerCount = min(max(1, request.workers), job.chunkCount)
+        let crew = Crew(workerCount: workerCount, ending: ending)
+        for number in 0..<workerCount {
+            startThread(named: "snapshot-\(number)") { [self] in
+                do {
+                    try work(job, crew)
+                    crew.ended(nil)
+                } catch {
+                    crew.ended(error)
+                }
+            }
+        }
+        crew.supervise(stop: stop) {
+            _ = held.take()
+            outlet.imported()
+        }
+        if let failure = crew.failure { throw failure }
+    }
+}
+
+extension SnapshotCopier {
+    /// Locks and checks the tables under the snapshot, and plans.
+    private func prepare(_ connection: borrowing Connection) throws(WalrelayError) -> CopyJob {
+        try guardian.lock(on: connection)
+        let findings = try guardian.findings(on: connection)
+        let version = connection.serverVersion
+        let pageSize = try connection.query("SHOW block_size", while: .checking).integer(0, 0)
+        let plan = SnapshotPlan(
+            tables: request.tables.map(\.source),
+            workers: request.workers,
+            serverVersion: version,
+            pageSize: pageSize.map { Int($0) } ?? 8192,
+            keyBounds: version < 140_000 && request.workers > 1 ? try keyBounds(connection) : [:]
+        )
+        return CopyJob(
+            ledger: ChunkLedger(plan, of: request.tables, report: outlet.progress),
+            chunkCount: plan.chunks.count,
+            needsQuery: findings.withGeneratedColumns
+        )
+    }
+
+    /// The bounds of the single whole-number keys, where a table is worth dividing.
+    private func keyBounds(
+        _ connection: borrowing Connection
+    ) throws(WalrelayError) -> [UInt32: SnapshotPlan.KeyBounds] {
+        var bounds: [UInt32: SnapshotPlan.KeyBounds] = [:]
+        for table in request.tables {
+            guard let column = table.wholeNumberKey else { continue }
+            let key = SQL.identifier(column)
+            for storage in table.source.storage
+            where storage.bytes > SnapshotPlan.Limits().leastBytes {
+                let name = SQL.identifier(storage.schema, storage.name)
+                let rows = try connection.query(
+                    "SELECT min(\(key)), max(\(key)) FROM ONLY \(name)",
+                    while: .copying("\(storage.schema).\(storage.name)"),
+                    within: request.idleLimit
+                )
+                guard let least = rows.integer(0, 0), let greatest = rows.integer(0, 1),
+                    least <= greatest
+                else { continue }
+                bounds[storage.oid] = SnapshotPlan.KeyBounds(
+                    column: column,
+                    values: least...greatest
+                )
+            }
+        }
+        return bounds
+    }
+
+    /// A worker's whole life; its connection is closed when this returns or throws.
+    private func work(_ job: CopyJob, _ crew: Crew) throws {
+        let session = try SnapshotSession(
+            parameters,
+            importing: request.snapshot,
+            stop: ending
+        )
+        try guardian.lockAtOnce(on: session.connection)
+        crew.imported()
+        var worker = CopyWorker(request: request, outlet: outlet, job: job)
+        try worker.run(on: session.connection)
+    }
+}

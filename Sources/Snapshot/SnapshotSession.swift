@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ChangeModel
+import LibPQ
+
+/// A connection within a read-only transaction that sees an exported snapshot.
+///
+/// The transaction ends with the value: closing the connection is all the clean-up there is.
+struct SnapshotSession: ~Copyable {
+    let connection: Connection
+
+    /// Connects and imports the snapshot; blocks.
+    ///
+    /// The transaction that exported the snapshot must be open until this returns; the snapshot
+    /// lives on with any transaction that imported it.
+    init(
+        _ parameters: ConnectionParameters,
+        importing snapshot: String,
+        stop: StopSignal
+    ) throws(WalrelayError) {
+        let connection: Connection
+        do throws(PostgresError) {
+            connection = try Connection.open(parameters, stop: stop)
+        } catch {
+            throw SnapshotFault.error(error, while: .connecting(parameters))
+        }
+        let step = SnapshotStep.importing(snapshot)
+        // A role or database may bound transactions; a snapshot takes as long as it takes.
+        if connection.serverVersion >= 170_000 {
+            try connection.query("SET transaction_timeout = 0", while: step)
+        }
+        try connection.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", while: step)
+        try connection.query("SET TRANSACTION SNAPSHOT \(SQL.literal(snapshot))", while: step)
+        // A policy would silently hide rows: with this it is an error. The workers are all the
+        // parallelism there is, and compiling a query that runs once never pays.
+        try connection.query(
+            "SET LOCAL row_security = off; SET LOCAL max_parallel_workers_per_gather = 0"
+                + (connection.serverVersion >= 110_000 ? "; SET LOCAL jit = off" : ""),
+            while: step
+        )
+        self.connection = connection
+    }
+}
