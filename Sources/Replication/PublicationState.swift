@@ -143,8 +143,9 @@ struct PublicationFit: Sendable, Equatable {
 extension PublicationState {
     /// Compares with what a task needs.
     ///
-    /// One for all tables or for schemas may hold more than the task's tables; one that names
-    /// tables must name exactly them, since each other change would be decoded for nothing.
+    /// One that is not the role's own may hold more than the task's tables, which the stream
+    /// passes over; the role's own must hold exactly them, since each other change would be
+    /// decoded and sent for nothing.
     func fit(_ tables: [SourceTable]) -> PublicationFit {
         var fit = PublicationFit()
         if !missingActions.isEmpty {
@@ -164,6 +165,13 @@ extension PublicationState {
                 fit.options.append(
                     "it is for all tables\(isForSchemas ? " of schemas" : ""), so the columns or "
                         + "the filter of \(table.relation.qualifiedName) cannot be applied"
+                )
+                fit.lacksTables = true
+            }
+            for member in tables.compactMap({ members[$0.relation.oid] }) where member.filter != nil
+            {
+                fit.options.append(
+                    "its row filter for \(member.qualifiedName) is \(member.filter ?? "")"
                 )
                 fit.lacksTables = true
             }
@@ -188,7 +196,7 @@ extension PublicationState {
         if !lacking.isEmpty { result.append("it lacks \(names(lacking))") }
         let wanted = Set(tables.map(\.relation.oid))
         let extra = members.values.filter { !wanted.contains($0.oid) }.map(\.qualifiedName)
-        if !extra.isEmpty {
+        if isOurs, !extra.isEmpty {
             result.append("it also publishes \(Prose.list(extra.sorted()))")
         }
         for table in tables {

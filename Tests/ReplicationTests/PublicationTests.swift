@@ -194,4 +194,48 @@ import Testing
         }
         #expect(try await ensure(cluster, selection(nil, nil)) == .reused)
     }
+
+    @Test(arguments: PostgresCluster.availableVersions)
+    func `the published tables are those that the server lists, and no lock delays the answer`(
+        version: PostgresVersion
+    ) async throws {
+        let cluster = try await PostgresCluster.start(version: version)
+        try cluster.psql(
+            """
+            CREATE SCHEMA s; CREATE TABLE a (id int PRIMARY KEY); CREATE UNLOGGED TABLE u (id int);
+            CREATE TABLE s.child () INHERITS (a); CREATE VIEW v AS SELECT 1;
+            CREATE TABLE root (id int) PARTITION BY LIST (id);
+            CREATE TABLE s.middle PARTITION OF root DEFAULT PARTITION BY LIST (id);
+            CREATE TABLE s.leaf PARTITION OF s.middle DEFAULT;
+            """
+        )
+        var definitions = ["FOR ALL TABLES", "FOR TABLE a", "FOR TABLE ONLY a, s.leaf"]
+        if version >= .v13 {
+            let root = "WITH (publish_via_partition_root = true)"
+            definitions += ["FOR ALL TABLES \(root)", "FOR TABLE root, s.leaf, s.child \(root)"]
+            definitions += ["FOR TABLE root", "FOR TABLE s.middle, s.leaf \(root)"]
+            if version >= .v15 {
+                definitions += ["FOR TABLES IN SCHEMA s", "FOR TABLES IN SCHEMA s \(root)"]
+                definitions += ["FOR TABLES IN SCHEMA s, TABLE root \(root)"]
+            }
+        }
+        for definition in definitions {
+            try cluster.psql("CREATE PUBLICATION di_pub_t \(definition)")
+            let listed = try cluster.psql(
+                "SELECT tablename FROM pg_publication_tables WHERE pubname = 'di_pub_t' ORDER BY 1"
+            )
+            try await cluster.withConnection { holder in
+                try holder.query("BEGIN; LOCK TABLE public.a, public.root, s.leaf")
+                let connection = try Connection.open(cluster.parameters())
+                try connection.query("SET lock_timeout = '100ms'")
+                let tables = try Publication.publishedTables(task: "t", on: connection)
+                #expect(
+                    tables.map(\.name).sorted().joined(separator: "\n") == listed,
+                    "\(definition)"
+                )
+                try holder.query("ROLLBACK")
+            }
+            try cluster.psql("DROP PUBLICATION di_pub_t")
+        }
+    }
 }
