@@ -84,7 +84,7 @@ let package = Package(
         tests("Pipeline", ["ChangeModel", "Sink", "Support"]),
         tests("Settings", ["ChangeModel"]),
         tests("Operations", ["ChangeModel", "Pipeline", "Support", logging, lifecycle]),
-        tests("Commands", ["Support"]),
+        tests("Commands", ["Replication", "Support"]),
         .testTarget(
             name: "Integration",
             dependencies: ["Support", "walrelay"],

@@ -28,6 +28,8 @@ struct CatalogRelation: Sendable {
     var isPartition: Bool
     var replicaIdentity: ReplicaIdentity
     var estimatedRows: Double
+    /// The main fork's size when the table was last analyzed or vacuumed.
+    var estimatedBytes: Int64
 
     var qualifiedName: String { "\(schema).\(name)" }
 }
@@ -61,7 +63,8 @@ struct CatalogListing: Sendable {
         let classes = try connection.query(
             """
             SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relispartition, \
-            c.relreplident, c.reltuples FROM pg_catalog.pg_class c \
+            c.relreplident, c.reltuples, c.relpages::bigint \
+            * pg_catalog.current_setting('block_size')::bigint FROM pg_catalog.pg_class c \
             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
             WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY c.oid
             """
@@ -79,7 +82,8 @@ struct CatalogListing: Sendable {
                 isPartition: classes.flag(row, 5),
                 replicaIdentity: classes.text(row, 6).utf8.first
                     .flatMap { ReplicaIdentity(rawValue: $0) } ?? .nothing,
-                estimatedRows: Double(classes.text(row, 7)) ?? -1
+                estimatedRows: Double(classes.text(row, 7)) ?? -1,
+                estimatedBytes: max(0, classes.integer(row, 8) ?? 0)
             )
         }
         index = Dictionary(
@@ -106,10 +110,19 @@ struct CatalogListing: Sendable {
         among relations: [CatalogRelation],
         on connection: borrowing Connection
     ) throws(PostgresError) -> Set<String> {
-        let isInstalled = relations.contains {
+        let list = relations.first {
             $0.schema == "_timescaledb_catalog" && $0.name == "hypertable"
         }
-        guard isInstalled else { return [] }
+        guard let list else { return [] }
+        // Asked before, since an error would end the caller's transaction.
+        let access = try connection.query(
+            """
+            SELECT pg_catalog.has_schema_privilege(relnamespace, 'USAGE') \
+            AND pg_catalog.has_table_privilege(oid, 'SELECT') \
+            FROM pg_catalog.pg_class WHERE oid = \(list.oid)
+            """
+        )
+        guard access.flag(0, 0) else { return [] }
         let rows = try connection.query(
             "SELECT schema_name, table_name FROM _timescaledb_catalog.hypertable"
         )

@@ -19,12 +19,23 @@ public struct Requirements: Sendable {
     public var tables: TableSelection
     /// Whether a snapshot is still to be taken.
     public var needsSnapshot: Bool
+    /// The OIDs of the tables that a task has taken already; `nil` for one that begins.
+    ///
+    /// A table that was made since and that a pattern happens to match stops no task: it is
+    /// mentioned, and neither judged nor wanted in the publication.
+    public var taken: Set<UInt32>?
 
     /// Creates requirements.
-    public init(task: String, tables: TableSelection, needsSnapshot: Bool = true) {
+    public init(
+        task: String,
+        tables: TableSelection,
+        needsSnapshot: Bool = true,
+        taken: Set<UInt32>? = nil
+    ) {
         self.task = task
         self.tables = tables
         self.needsSnapshot = needsSnapshot
+        self.taken = taken
     }
 
     var slotName: String { "di_slot_\(task)" }
@@ -90,6 +101,8 @@ struct CheckedSource: Sendable {
     let listing: CatalogListing
     /// What the selection takes and can be replicated.
     let tables: [SourceTable]
+    /// What the selection names and a task that is under way has not taken.
+    let newTables: [SourceTable]
     let publication: PublicationState?
     let slot: SlotState?
     /// Whether each table that holds rows can be read, by OID; roots included.
@@ -106,7 +119,16 @@ struct CheckedSource: Sendable {
         )
         provider = .detect(roles: Set((0..<marks.count).map { marks.text($0, 0) }))
         listing = try CatalogListing(on: connection)
-        tables = try SourceCatalog.tables(requirements.tables, listing: listing, on: connection)
+        // Not measured: a check must not wait for somebody's lock.
+        let named = try SourceCatalog.tables(
+            requirements.tables,
+            measured: false,
+            listing: listing,
+            on: connection
+        )
+        let taken = requirements.taken
+        tables = named.filter { taken?.contains($0.relation.oid) ?? true }
+        newTables = named.filter { !(taken?.contains($0.relation.oid) ?? true) }
         publication = try PublicationState.read(requirements.publicationName, on: connection)
         slot = try SlotState.named(requirements.slotName, on: connection)
         access = try TableAccess.read(

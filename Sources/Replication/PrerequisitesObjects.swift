@@ -208,7 +208,8 @@ extension CheckedSource {
                     mend: "run the task now; "
                         + provider.change(
                             "max_slot_wal_keep_size",
-                            to: "64GB",
+                            to: "65536",
+                            spoken: "64GB",
                             needsRestart: false
                         )
                 )

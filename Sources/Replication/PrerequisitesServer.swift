@@ -129,7 +129,7 @@ extension CheckedSource {
             .warning,
             subject: name,
             found: found,
-            mend: provider.change(name, to: "60s", needsRestart: false)
+            mend: provider.change(name, to: "60000", spoken: "60s", needsRestart: false)
         )
     }
 
@@ -154,7 +154,7 @@ extension CheckedSource {
             .warning,
             subject: name,
             found: found,
-            mend: provider.change(name, to: "64GB", needsRestart: false)
+            mend: provider.change(name, to: "65536", spoken: "64GB", needsRestart: false)
         )
     }
 

@@ -15,7 +15,16 @@ extension CheckedSource {
         }
         findings += leftOut(chosen)
         findings += excludedPartitions()
-        if tables.isEmpty {
+        findings += newTables.map { table in
+            Finding(
+                "table.new",
+                .warning,
+                subject: table.relation.qualifiedName,
+                found: "was made since the task's snapshot and is not taken",
+                mend: "a task of its own takes it"
+            )
+        }
+        if tables.isEmpty, !findings.contains(where: { $0.level == .failed }) {
             findings.append(
                 Finding(
                     "tables.none",

@@ -30,11 +30,17 @@ enum Provider: String, Sendable, CaseIterable {
 
     /// How a server setting is changed.
     ///
-    /// On a plain server it is SQL that can be run as it stands; the rest is a comment.
-    func change(_ name: String, to value: String, needsRestart: Bool) -> String {
+    /// On a plain server it is SQL that can be run as it stands; the rest is a comment. `value` is
+    /// in the setting's base unit, which is all that consoles take; `spoken` is the same in words.
+    func change(
+        _ name: String,
+        to value: String,
+        spoken: String? = nil,
+        needsRestart: Bool
+    ) -> String {
         switch self {
         case .plain:
-            let statement = "ALTER SYSTEM SET \(name) = \(SQL.literal(value));"
+            let statement = "ALTER SYSTEM SET \(name) = \(SQL.literal(spoken ?? value));"
             return needsRestart
                 ? "\(statement) -- then restart the server"
                 : "\(statement) SELECT pg_reload_conf();"

@@ -138,16 +138,41 @@ public enum Publication {
         try publishedTables(named: name(task: task), on: connection)
     }
 
+    /// As pg_publication_tables, which opens each table and so waits for whoever has locked one.
     static func publishedTables(
         named name: String,
         on connection: borrowing Connection
     ) throws(PostgresError) -> [PublishedTable] {
+        let version = connection.serverVersion
+        let isViaRoot = version >= 130_000 ? "p.pubviaroot" : "false"
+        let bySchema =
+            version >= 150_000
+            ? """
+            OR c.relnamespace IN (SELECT n.pnnspid FROM pg_catalog.pg_publication_namespace n \
+            WHERE n.pnpubid = p.oid)
+            """ : ""
         let rows = try connection.query(
             """
-            SELECT c.oid, n.nspname, c.relname FROM pg_catalog.pg_publication_tables t \
-            JOIN pg_catalog.pg_namespace n ON n.nspname = t.schemaname \
-            JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename \
-            WHERE t.pubname = \(SQL.literal(name)) ORDER BY c.oid
+            WITH RECURSIVE named AS (SELECT c.oid, c.relispartition, \(isViaRoot) AS viaroot \
+            FROM pg_catalog.pg_publication p JOIN pg_catalog.pg_class c ON p.puballtables \
+            OR c.oid IN (SELECT m.prrelid FROM pg_catalog.pg_publication_rel m \
+            WHERE m.prpubid = p.oid) \(bySchema) \
+            WHERE p.pubname = \(SQL.literal(name)) AND c.relkind IN ('r', 'p') \
+            AND c.relpersistence = 'p' AND c.oid >= 16384), \
+            above AS (SELECT oid AS leaf, oid FROM named WHERE relispartition UNION \
+            SELECT above.leaf, i.inhparent FROM above \
+            JOIN pg_catalog.pg_class c ON c.oid = above.oid AND c.relispartition \
+            JOIN pg_catalog.pg_inherits i ON i.inhrelid = above.oid), \
+            below AS (SELECT oid FROM named WHERE NOT viaroot UNION \
+            SELECT i.inhrelid FROM below \
+            JOIN pg_catalog.pg_class c ON c.oid = below.oid AND c.relkind = 'p' \
+            JOIN pg_catalog.pg_inherits i ON i.inhparent = below.oid) \
+            SELECT c.oid, n.nspname, c.relname FROM pg_catalog.pg_class c \
+            JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+            WHERE c.oid IN (SELECT oid FROM below) AND c.relkind = 'r' \
+            OR c.oid IN (SELECT oid FROM named WHERE viaroot) \
+            AND c.oid NOT IN (SELECT above.leaf FROM above JOIN named \
+            ON named.oid = above.oid AND above.oid <> above.leaf) ORDER BY c.oid
             """
         )
         return (0..<rows.count).compactMap { row in
@@ -193,15 +218,16 @@ extension Publication {
         let name = SQL.identifier(state.name)
         let setTables =
             "ALTER PUBLICATION \(name) SET \(tableList(tables, serverVersion: serverVersion));"
-        // SET TABLE takes the place of schemas, too, but not of ALL TABLES.
-        let isReplaceable = !state.isForAllTables
         if fit.options.isEmpty { return setTables }
         let setOptions = "ALTER PUBLICATION \(name) SET (\(options(serverVersion)));"
-        let needsTables = !fit.tables.isEmpty || state.isForSchemas
-        if isReplaceable { return needsTables ? "\(setOptions) \(setTables)" : setOptions }
-        let onlyOptions = state.with(\.missingActions, []).with(\.isViaRoot, true)
-            .with(\.publishesGenerated, false)
-        if onlyOptions.fit(tables).isFit { return setOptions }
+        // SET TABLE takes the place of schemas, but not of ALL TABLES.
+        guard state.isForAllTables else {
+            return fit.tables.isEmpty && !state.isForSchemas
+                ? setOptions : "\(setOptions) \(setTables)"
+        }
+        // All tables are in it, so what it lacks is what partitioning hides: a partition under
+        // its root, when it publishes by the root.
+        if !fit.lacksTables { return setOptions }
         return "DROP PUBLICATION \(name); "
             + createStatement(name: state.name, tables: tables, serverVersion: serverVersion)
     }
@@ -227,18 +253,5 @@ extension Publication {
         if serverVersion >= 130_000 { text += ", publish_via_partition_root = true" }
         if serverVersion >= 180_000 { text += ", publish_generated_columns = none" }
         return text
-    }
-}
-
-extension PublicationState {
-    func with<Value>(
-        _ path: WritableKeyPath<PublicationState, Value>,
-        _ value: Value
-    )
-        -> PublicationState
-    {
-        var copy = self
-        copy[keyPath: path] = value
-        return copy
     }
 }

@@ -134,6 +134,8 @@ struct PublicationFit: Sendable, Equatable {
     var options: [String] = []
     /// What is wrong with its tables, columns or filters; `SET TABLE` mends that.
     var tables: [String] = []
+    /// Whether one for all tables or for schemas does not do what the tables need.
+    var lacksTables = false
 
     var isFit: Bool { options.isEmpty && tables.isEmpty }
 }
@@ -141,8 +143,9 @@ struct PublicationFit: Sendable, Equatable {
 extension PublicationState {
     /// Compares with what a task needs.
     ///
-    /// One for all tables or for schemas may hold more than the task's tables; one that names
-    /// tables must name exactly them, since each other change would be decoded for nothing.
+    /// One that is not the role's own may hold more than the task's tables, which the stream
+    /// passes over; the role's own must hold exactly them, since each other change would be
+    /// decoded and sent for nothing.
     func fit(_ tables: [SourceTable]) -> PublicationFit {
         var fit = PublicationFit()
         if !missingActions.isEmpty {
@@ -163,10 +166,24 @@ extension PublicationState {
                     "it is for all tables\(isForSchemas ? " of schemas" : ""), so the columns or "
                         + "the filter of \(table.relation.qualifiedName) cannot be applied"
                 )
+                fit.lacksTables = true
+            }
+            for member in tables.compactMap({ members[$0.relation.oid] }) where member.filter != nil
+            {
+                fit.options.append(
+                    "its row filter for \(member.qualifiedName) is \(member.filter ?? "")"
+                )
+                fit.lacksTables = true
             }
             let published = Set(published.map(\.oid))
-            let lacking = tables.filter { !published.contains($0.relation.oid) }
-            if !lacking.isEmpty { fit.options.append("it lacks \(names(lacking))") }
+            // Not by the root, a partitioned table is never listed: that was said above.
+            let lacking = tables.filter {
+                !published.contains($0.relation.oid) && (isViaRoot || !$0.isPartitioned)
+            }
+            if !lacking.isEmpty {
+                fit.options.append("it lacks \(names(lacking))")
+                fit.lacksTables = true
+            }
         } else {
             fit.tables = differences(tables)
         }
@@ -179,7 +196,7 @@ extension PublicationState {
         if !lacking.isEmpty { result.append("it lacks \(names(lacking))") }
         let wanted = Set(tables.map(\.relation.oid))
         let extra = members.values.filter { !wanted.contains($0.oid) }.map(\.qualifiedName)
-        if !extra.isEmpty {
+        if isOurs, !extra.isEmpty {
             result.append("it also publishes \(Prose.list(extra.sorted()))")
         }
         for table in tables {

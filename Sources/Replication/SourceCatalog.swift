@@ -17,17 +17,21 @@ public enum SourceCatalog {
     ///
     /// Patterns are expanded. A partition of a table that is taken is not listed apart. What is
     /// named and cannot be replicated is left out silently: `Prerequisites.check` says so.
-    /// Blocks; runs within the connection's transaction where there is one.
+    /// Blocks; runs within the connection's transaction where there is one. Measuring waits for
+    /// whoever holds an exclusive lock on a table, and keeps a lock of its own until the
+    /// transaction ends; without it sizes are those of the last ANALYZE, and nothing waits.
     public static func tables(
         _ selection: TableSelection,
+        measured: Bool = true,
         on connection: borrowing Connection
     ) throws(PostgresError) -> [SourceTable] {
         let listing = try CatalogListing(on: connection)
-        return try tables(selection, listing: listing, on: connection)
+        return try tables(selection, measured: measured, listing: listing, on: connection)
     }
 
     static func tables(
         _ selection: TableSelection,
+        measured: Bool,
         listing: CatalogListing,
         on connection: borrowing Connection
     ) throws(PostgresError) -> [SourceTable] {
@@ -39,7 +43,8 @@ public enum SourceCatalog {
         }
         let columns = try TableColumns(of: taken.map(\.relation.oid), on: connection)
         let keys = try TableKeys(of: taken.map(\.relation.oid), on: connection)
-        let sizes = try sizes(of: storage.flatMap { $0.map(\.oid) }, on: connection)
+        let parts = measured ? storage.flatMap { $0.map(\.oid) } : []
+        let sizes = try sizes(of: parts, on: connection)
         return zip(taken, storage).map { entry, parts in
             let oid = entry.relation.oid
             let all = columns.of(oid)
@@ -75,7 +80,7 @@ public enum SourceCatalog {
                         schema: part.schema,
                         name: part.name,
                         estimatedRows: part.estimatedRows,
-                        bytes: sizes[part.oid] ?? 0
+                        bytes: sizes[part.oid] ?? part.estimatedBytes
                     )
                 },
                 filter: entry.rule.filter,
