@@ -126,9 +126,9 @@ struct PipelineService: Service {
     let stop: StopSignal
 
     func run() async throws {
-        try await withGracefulShutdownHandler {
+        try await withTaskCancellationOrGracefulShutdownHandler {
             try await onOwnThread(named: "pipeline") { [runner] in try runner.run() }
-        } onGracefulShutdown: {
+        } onCancelOrGracefulShutdown: {
             stop.request()
         }
     }
