@@ -148,6 +148,21 @@ import Testing
         try sink.close()
     }
 
+    @Test func `a smaller rotation size ends a file that is already committed`() throws {
+        let sink = NDJSONSink(folder)
+        _ = try sink.open()
+        try sink.put(1...2, at: 0x10)
+        try sink.close()
+        let next = NDJSONSink(folder, rotate: 1)
+        _ = try next.open()
+        // Nothing of this transaction is committed, but what stands before it is.
+        try next.write(batch([3], committed: 0))
+        try next.commit(checkpoint(0x10))
+        #expect(try folder.eventFiles.first == "000000000001.ndjson")
+        #expect(try idsAfterRestart(of: folder) == [1, 2])
+        try next.close()
+    }
+
     @Test func `a transaction that is larger than many files comes out whole`() throws {
         let sink = NDJSONSink(folder, rotate: 20_000)
         _ = try sink.open()
