@@ -82,7 +82,9 @@ extension TablePattern: CustomStringConvertible {
 public struct TableRule: Sendable, Hashable {
     /// Which tables.
     public var pattern: TablePattern
-    /// The columns to take, in any order; `nil` takes all. Only with an exact name.
+    /// The columns to take, in any order; `nil` takes all.
+    ///
+    /// Only with an exact name.
     public var columns: [String]?
     /// A row filter in SQL that the server applies (15 and later); `nil` takes all rows.
     public var filter: String?

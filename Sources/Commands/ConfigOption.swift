@@ -20,7 +20,9 @@ struct ConfigOption: ParsableArguments {
 }
 
 extension Settings {
-    /// How the source is reached, with the password as it is now. Blocks.
+    /// How the source is reached, with the password as it is now.
+    ///
+    /// Blocks.
     func sourceParameters() throws -> ConnectionParameters {
         ConnectionParameters(
             keywords: try source.keywords(environment: ProcessInfo.processInfo.environment),
@@ -28,7 +30,9 @@ extension Settings {
         )
     }
 
-    /// The task's options as the pipeline takes them. Blocks.
+    /// The task's options as the pipeline takes them.
+    ///
+    /// Blocks.
     func taskOptions() throws -> TaskOptions {
         var options = TaskOptions(task: task, source: try sourceParameters(), tables: tables)
         options.snapshot =

@@ -83,13 +83,13 @@ struct RunCommand: AsyncParsableCommand {
         let pipeline = PipelineService(runner: runner, stop: stop)
         var services: [ServiceGroupConfiguration.ServiceConfiguration] = []
         if let listen = settings.http.listen {
+            let address = ListenAddress(host: listen.host, port: listen.port)
+            // A port that is taken is a fault of the settings: say so before anything is touched.
+            try address.probe()
             services.append(
                 .init(
-                    service: HealthService(
-                        listen: ListenAddress(host: listen.host, port: listen.port),
-                        board: board,
-                        logger: log
-                    )
+                    service: HealthService(listen: address, board: board, logger: log),
+                    failureTerminationBehavior: .gracefullyShutdownGroup
                 )
             )
         }

@@ -9,7 +9,9 @@ import Replication
 import Sink
 
 extension TaskRunner {
-    /// Checks, makes what is missing, snapshots if that is due and streams. Blocks.
+    /// Checks, makes what is missing, snapshots if that is due and streams.
+    ///
+    /// Blocks.
     func attempt(
         sink: any Sink,
         run: inout RunState,

@@ -9,7 +9,9 @@ import Replication
 import Sink
 
 extension TaskRunner {
-    /// Streams from a checkpoint until an end or an error. Blocks.
+    /// Streams from a checkpoint until an end or an error.
+    ///
+    /// Blocks.
     func stream(
         sink: any Sink,
         from checkpoint: Checkpoint,

@@ -39,7 +39,9 @@ public final class BatchQueue: Sendable {
         return accepted
     }
 
-    /// Takes a batch, and waits for room as long as it takes. Blocks the thread.
+    /// Takes a batch, and waits for room as long as it takes.
+    ///
+    /// Blocks the thread.
     ///
     /// Throws `CancellationError` when `stop` is requested or the queue is finished. Several
     /// producers may wait; each looks again at least every 20 ms.

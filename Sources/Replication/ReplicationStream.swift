@@ -12,7 +12,9 @@ import PgOutput
 struct ReplicationStream: ~Copyable {
     private let connection: Connection
 
-    /// Starts streaming a slot from a position. Blocks.
+    /// Starts streaming a slot from a position.
+    ///
+    /// Blocks.
     ///
     /// A position before the slot's confirmed flush is moved forward by the server without a
     /// word: the caller has compared the two. Throws `PostgresError`; SQLSTATE 55006 says that

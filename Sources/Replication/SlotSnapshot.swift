@@ -32,7 +32,9 @@ public struct SlotSnapshot: ~Copyable {
     /// How long making a slot may wait for the transactions that are open on the source.
     public static let creationLimit: Duration = .seconds(1800)
 
-    /// Makes the slot, or a temporary one beside it, and exports its snapshot. Blocks.
+    /// Makes the slot, or a temporary one beside it, and exports its snapshot.
+    ///
+    /// Blocks.
     ///
     /// Throws `WalrelayError`; after a failure nothing is left behind on the server but, at most,
     /// the permanent slot.
@@ -92,7 +94,9 @@ public struct SlotSnapshot: ~Copyable {
 
 /// Makes a slot without a snapshot, for `snapshot.mode: never`.
 public enum Slot {
-    /// Makes the permanent slot and returns its consistent point. Blocks.
+    /// Makes the permanent slot and returns its consistent point.
+    ///
+    /// Blocks.
     public static func make(
         _ slot: String,
         parameters: ConnectionParameters,

@@ -88,7 +88,9 @@ public struct StreamReader: ~Copyable {
     private var replyIsDue = false
     private var bytesDrained = 0
 
-    /// Connects and starts streaming. Blocks; throws `PostgresError`.
+    /// Connects and starts streaming.
+    ///
+    /// Blocks; throws `PostgresError`.
     ///
     /// `beat` is called each time the loop comes round.
     public init(
@@ -152,7 +154,9 @@ public struct StreamReader: ~Copyable {
     // MARK: Receiving
 
     /// Takes what has arrived, until nothing is left or the batch is full and cannot be handed
-    /// over. Returns whether there was anything.
+    /// over.
+    ///
+    /// Returns whether there was anything.
     private mutating func drain() throws -> Bool {
         guard pending == nil else { return false }
         bytesDrained = 0
