@@ -75,7 +75,7 @@ extension Prerequisites {
             first.id,
             exit: first.exit,
             "\(failures.count) prerequisites are not met:\(lines)",
-            hint: first.mend
+            hint: "mend them from the top down; `walrelay check` tells what is left"
         )
     }
 }

@@ -55,12 +55,13 @@ extension CheckedSource {
                 )
             )
         }
-        guard !role.isSuperuser, !tables.isEmpty, needsOwner else { return findings }
-        return findings + [databaseFinding, ownerFinding].compactMap { $0 }
+        if needsOwner, let finding = databaseFinding { findings.append(finding) }
+        return findings
     }
 
     /// Whether the publication is still to be made or altered by this role.
     private var needsOwner: Bool {
+        guard !role.isSuperuser, !tables.isEmpty else { return false }
         guard let publication else { return true }
         let fit = publication.fit(tables)
         return !fit.isFit && fit.options.isEmpty && publication.isOurs
@@ -121,7 +122,13 @@ extension CheckedSource {
         )
     }
 
+    /// After those of the tables, and so are their mendings: a table that is published before it
+    /// has a replica identity breaks the application's writes.
     func publicationFindings() -> [Finding] {
+        (needsOwner ? [ownerFinding] : []) + stateFindings()
+    }
+
+    private func stateFindings() -> [Finding] {
         let subject = "publication \(requirements.publicationName)"
         guard let publication else {
             // What was written between the slot's position and a new publication cannot be decoded:
