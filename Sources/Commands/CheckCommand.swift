@@ -45,6 +45,9 @@ struct CheckCommand: AsyncParsableCommand {
                 : FindingsReport.text(findings, colors: isatty(STDOUT_FILENO) == 1),
             terminator: ""
         )
-        if let failure = Prerequisites.firstFailure(findings) { throw failure }
+        // What failed stands in the report already; only the code is left to say.
+        if let failure = Prerequisites.firstFailure(findings) {
+            throw ArgumentParser.ExitCode(failure.exit.rawValue)
+        }
     }
 }

@@ -36,7 +36,7 @@ extension TaskRunner {
             log.notice("the snapshot is complete already; nothing to do")
             return .finished
         }
-        let tables = try SourceCatalog.tables(options.tables, on: control)
+        let tables = try SourceCatalog.tables(options.tables, measured: false, on: control)
         if run.checkpoint?.snapshot != .complete {
             try begin(
                 sink: sink,
@@ -97,6 +97,9 @@ extension TaskRunner {
         var requirements = Requirements(task: options.task, tables: options.tables)
         requirements.needsSnapshot =
             checkpoint?.snapshot != .complete && options.snapshot != .never
+        if let checkpoint, checkpoint.snapshot == .complete {
+            requirements.taken = Set(checkpoint.relations.map(\.oid))
+        }
         let findings = try Prerequisites.check(requirements, on: control)
             .filter { !isLeftToStream($0, known: checkpoint?.relations ?? []) }
         for finding in findings where finding.level == .warning {

@@ -65,7 +65,7 @@ extension TaskRunner {
     ) throws {
         guard baseline.losses.isEmpty else { return }
         let wanted = Set(baseline.relations.map(\.oid))
-        let tables = try SourceCatalog.tables(options.tables, on: control)
+        let tables = try SourceCatalog.tables(options.tables, measured: false, on: control)
         for table in tables where !wanted.contains(table.relation.oid) {
             log.warning(
                 """
