@@ -2,6 +2,7 @@
 //
 // The caller's view of its workers: how many have imported, how many still run, who failed first.
 
+import ChangeModel
 import Glibc
 import LibPQ
 import Synchronization
@@ -17,6 +18,8 @@ final class Crew: Sendable {
     private let state: Mutex<State>
     private let bell = Wakeup()
     private let ending: StopSignal
+    /// Rung once all have imported; like the request to stop it stays.
+    private let gate = StopSignal()
 
     init(workerCount: Int, ending: StopSignal) {
         state = Mutex(State(importing: workerCount, running: workerCount))
@@ -26,10 +29,28 @@ final class Crew: Sendable {
     /// The first error of a worker.
     var failure: (any Error)? { state.withLock { $0.failure } }
 
-    /// Told by a worker whose transaction sees the snapshot and holds its locks.
-    func imported() {
-        state.withLock { $0.importing -= 1 }
+    /// Told by a worker whose transaction sees the snapshot and holds its locks; waits until all
+    /// of them do.
+    ///
+    /// Blocks. A worker that copied already would hold up an ALTER TABLE, which would hold up
+    /// the locks of a worker that comes later. Throws when the crew is to end.
+    func imported() throws(WalrelayError) {
+        let isLast = state.withLock { state in
+            state.importing -= 1
+            return state.importing == 0
+        }
+        if isLast { gate.request() }
         bell.ring()
+        while !gate.isRequested {
+            if ending.isRequested {
+                throw WalrelayError("stopped", exit: .success, "the snapshot was stopped")
+            }
+            var set = [
+                pollfd(fd: gate.descriptor, events: Int16(POLLIN), revents: 0),
+                pollfd(fd: ending.descriptor, events: Int16(POLLIN), revents: 0),
+            ]
+            _ = poll(&set, 2, 1000)
+        }
     }
 
     /// Told by a worker as the last thing it does, its connection closed.

@@ -6,7 +6,7 @@
 // `run` returns or throws, every thread has ended and every connection is closed.
 //
 //   keeper:   import → lock → check → plan → (all workers have imported) → close
-//   worker:        connect → import → lock → COPY chunk → COPY chunk → … → close
+//   worker:        connect → import → lock → (all have) → COPY chunk → COPY chunk → … → close
 //   caller's export:  must stay open until `imported` is called
 
 public import ChangeModel
@@ -184,7 +184,7 @@ extension SnapshotCopier {
             stop: ending
         )
         try guardian.lockAtOnce(on: session.connection)
-        crew.imported()
+        try crew.imported()
         var worker = CopyWorker(request: request, outlet: outlet, job: job)
         try worker.run(on: session.connection)
     }

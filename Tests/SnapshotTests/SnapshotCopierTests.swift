@@ -8,6 +8,7 @@ import LibPQ
 import Replication
 import Snapshot
 import Support
+import Synchronization
 import Testing
 
 struct SnapshotCopierTests {
@@ -173,6 +174,58 @@ struct SnapshotCopierTests {
         try await copy(tables, snapshot: exporter.snapshot, of: cluster, into: collector, lsn: lsn)
         let wanted = try exporter.rows("SELECT * FROM t WHERE id % 7 = 0 OR id < 10")
         #expect(collector.rows("public.t") == wanted)
+    }
+
+    @Test func `an ALTER TABLE that comes in between waits and hinders nobody`() async throws {
+        let cluster = try await PostgresCluster.start(version: .v15)
+        try cluster.psql(
+            """
+            CREATE TABLE t (id int PRIMARY KEY, note text);
+            INSERT INTO t SELECT g, repeat('x', 500) FROM generate_series(1, 60000) g;
+            """
+        )
+        let tables = try cluster.tables(["t"])
+        let exporter = try Exporter(cluster)
+        let psql = Mutex<ChildProcess?>(nil)
+        let collector = Collector(lsn: lsn) { batch in
+            guard batch == 0 else { return }
+            try psql.withLock { child in
+                guard child == nil else { return }
+                child = try cluster.spawn(
+                    "psql",
+                    ["-Xq", "-c", "ALTER TABLE t DROP COLUMN note", "postgres"]
+                )
+            }
+            var isWaiting = false
+            for _ in 0..<2000 where !isWaiting {
+                isWaiting =
+                    try cluster.psql(
+                        "SELECT count(*) FROM pg_locks WHERE NOT granted "
+                            + "AND mode = 'AccessExclusiveLock'"
+                    ) == "1"
+            }
+            #expect(isWaiting)
+        }
+        try await copy(tables, snapshot: exporter.snapshot, of: cluster, into: collector, lsn: lsn)
+        #expect(Set(collector.rows("public.t")).count == 60_000)
+        try await eventually("the ALTER TABLE goes on") {
+            try cluster.psql("SELECT count(*) FROM pg_attribute WHERE attname = 'note'") == "0"
+        }
+    }
+
+    @Test func `a generated column is copied where it is asked for`() async throws {
+        let cluster = try await PostgresCluster.start(version: .v15)
+        try cluster.psql(
+            """
+            CREATE TABLE t (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (id * 2) STORED);
+            INSERT INTO t VALUES (1), (2);
+            """
+        )
+        let tables = try cluster.tables(["t"])
+        let exporter = try Exporter(cluster)
+        let collector = Collector(lsn: lsn)
+        try await copy(tables, snapshot: exporter.snapshot, of: cluster, into: collector, lsn: lsn)
+        #expect(collector.rows("public.t") == ["<1>,<2>", "<2>,<4>"])
     }
 
     @Test func `no tables are copied at once`() async throws {
