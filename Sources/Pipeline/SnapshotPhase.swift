@@ -76,7 +76,7 @@ extension TaskRunner {
         taken: consuming SlotSnapshot,
         to sink: any Sink
     ) throws {
-        let queue = BatchQueue(capacity: options.snapshotWorkers)
+        let queue = BatchQueue(capacity: 2)
         let stopWorkers = StopSignal()
         let isImported = Atomic(false)
         let copier = SnapshotCopier(
@@ -136,8 +136,10 @@ extension TaskRunner {
             },
             workers: options.snapshotWorkers
         )
-        request.batchRows = options.batchRows
-        request.batchBytes = min(options.batchBytes, 1 << 20)
+        // Each worker fills a batch of its own: small ones keep the memory of many workers small
+        // and cost nothing measurable.
+        request.batchRows = min(options.batchRows, 4_096)
+        request.batchBytes = min(options.batchBytes, 512 << 10)
         return request
     }
 

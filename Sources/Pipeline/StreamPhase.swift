@@ -142,6 +142,10 @@ extension TaskRunner {
 struct StreamSession {
     let queue: BatchQueue
     let position: StreamPosition
+    /// One that is filled, one that waits, one that is written, one to spare: `batch.bytes` bounds
+    /// what all of them hold together.
+    static let batchesInFlight = 4
+
     /// Ends this stream, and not the task.
     let stop: StopSignal
     private let worker: Worker<StreamEnding>
@@ -163,7 +167,7 @@ struct StreamSession {
             slot: options.slot,
             publication: options.publication,
             batchRows: options.batchRows,
-            batchBytes: options.batchBytes,
+            batchBytes: max(64 << 10, options.batchBytes / StreamSession.batchesInFlight),
             batchDelay: options.batchDelay,
             until: until,
             statusInterval: statusInterval

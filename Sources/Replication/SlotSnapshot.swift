@@ -47,6 +47,10 @@ public struct SlotSnapshot: ~Copyable {
     ) throws -> SlotSnapshot {
         do {
             let connection = try Connection.open(parameters.replication, stop: stop)
+            // A setting of the role could end the transaction that holds the snapshot (17+).
+            if connection.serverVersion >= 170_000 {
+                try connection.query("SET transaction_timeout = 0")
+            }
             try connection.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             let watch = SlotCreationWatch(
                 parameters: parameters,
@@ -89,43 +93,6 @@ public struct SlotSnapshot: ~Copyable {
         self.consistentPoint = consistentPoint
         self.snapshotName = snapshotName
         self.madeSlot = madeSlot
-    }
-}
-
-/// Makes a slot without a snapshot, for `snapshot.mode: never`.
-public enum Slot {
-    /// Makes the permanent slot and returns its consistent point.
-    ///
-    /// Blocks.
-    public static func make(
-        _ slot: String,
-        parameters: ConnectionParameters,
-        stop: StopSignal,
-        log: Logger
-    ) throws -> LSN {
-        do {
-            let connection = try Connection.open(parameters.replication, stop: stop)
-            let watch = SlotCreationWatch(
-                parameters: parameters,
-                waitingPID: connection.backendPID,
-                log: log
-            )
-            defer { watch.end() }
-            let answer = try connection.query(
-                "CREATE_REPLICATION_SLOT \(SQL.identifier(slot)) LOGICAL pgoutput "
-                    + "NOEXPORT_SNAPSHOT",
-                within: SlotSnapshot.creationLimit
-            )
-            guard let point = LSN(answer.text(0, 1)) else {
-                throw PostgresError(
-                    kind: .server,
-                    message: "\"\(answer.text(0, 1))\" is not a consistent point"
-                )
-            }
-            return point
-        } catch let error as PostgresError {
-            throw WalrelayError(error, while: "making the replication slot \(slot)")
-        }
     }
 }
 

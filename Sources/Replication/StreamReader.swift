@@ -21,7 +21,7 @@ public struct StreamOptions: Sendable {
     public var publication: String
     /// How many changes a batch holds at most.
     public var batchRows: Int
-    /// How many bytes of arena close a batch.
+    /// How many bytes of values close a batch.
     public var batchBytes: Int
     /// How long a change may wait for others before its batch is closed.
     public var batchDelay: Duration
