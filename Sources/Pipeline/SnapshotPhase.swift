@@ -38,7 +38,8 @@ extension TaskRunner {
             slotExists: slotExists || options.snapshot == .only,
             parameters: options.source,
             stop: stop,
-            log: log
+            log: log,
+            waiting: { [board] in board.beat(.sink) }
         )
         log.notice(
             "snapshot taken",

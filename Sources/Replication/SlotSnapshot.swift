@@ -36,6 +36,7 @@ public struct SlotSnapshot: ~Copyable {
     ///
     /// Blocks.
     ///
+    /// `waiting` is called now and then while the server waits for open transactions and answers.
     /// Throws `WalrelayError`; after a failure nothing is left behind on the server but, at most,
     /// the permanent slot.
     public static func take(
@@ -43,7 +44,8 @@ public struct SlotSnapshot: ~Copyable {
         slotExists: Bool,
         parameters: ConnectionParameters,
         stop: StopSignal,
-        log: Logger
+        log: Logger,
+        waiting: @escaping @Sendable () -> Void = {}
     ) throws -> SlotSnapshot {
         do {
             let connection = try Connection.open(parameters.replication, stop: stop)
@@ -55,7 +57,8 @@ public struct SlotSnapshot: ~Copyable {
             let watch = SlotCreationWatch(
                 parameters: parameters,
                 waitingPID: connection.backendPID,
-                log: log
+                log: log,
+                waiting: waiting
             )
             defer { watch.end() }
             let name =
@@ -103,12 +106,21 @@ public struct SlotSnapshot: ~Copyable {
 private final class SlotCreationWatch: Sendable {
     private let ended = StopSignal()
 
-    init(parameters: ConnectionParameters, waitingPID: Int, log: Logger) {
+    init(
+        parameters: ConnectionParameters,
+        waitingPID: Int,
+        log: Logger,
+        waiting: @escaping @Sendable () -> Void
+    ) {
         let ended = ended
         startThread(named: "slot-watch") {
             while !ended.sleep(for: .seconds(5)) {
-                let waitedFor = try? Self.blockers(parameters, of: waitingPID, stop: ended)
-                guard let waitedFor, !waitedFor.isEmpty else { continue }
+                // Waiting for a server that answers is no standstill; for one that does not, it is.
+                guard
+                    let waitedFor = try? Self.blockers(parameters, of: waitingPID, stop: ended)
+                else { continue }
+                waiting()
+                guard !waitedFor.isEmpty else { continue }
                 log.notice(
                     "making the slot waits for open transactions of the source",
                     metadata: ["sessions": "\(waitedFor)"]
