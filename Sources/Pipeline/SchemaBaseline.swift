@@ -18,6 +18,8 @@ struct SchemaBaseline: Equatable {
     var relations: [Relation] = []
     /// What happened to relations, to be refused once the stream has come to the present.
     var losses: [Loss] = []
+    /// New names that the settings take, by OID; the stream says where each begins.
+    var acceptedNames: [UInt32: StreamPolicy.TableName] = [:]
     /// What the operator should be told.
     var notices: [String] = []
 
@@ -51,11 +53,10 @@ struct SchemaBaseline: Equatable {
                     notices.append("\(relation.qualifiedName) is not taken any more")
                 }
             } else if Self.isNamed(now, in: selection) {
-                var renamed = relation
-                (renamed.schema, renamed.name) = now
-                relations.append(renamed)
+                relations.append(relation)
+                acceptedNames[relation.oid] = .init(schema: now.schema, name: now.name)
                 notices.append(
-                    "\(relation.qualifiedName) goes on under its new name \(renamed.qualifiedName)"
+                    "\(relation.qualifiedName) goes on under its new name \(now.schema).\(now.name)"
                 )
             } else if isTaken {
                 relations.append(relation)

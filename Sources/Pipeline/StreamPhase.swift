@@ -32,6 +32,7 @@ extension TaskRunner {
         let session = try StreamSession(
             start: start,
             provisional: run.isBaselineProvisional,
+            acceptedNames: watch.baseline.acceptedNames,
             until: run.until,
             types: Self.types(of: start.relations, on: control),
             statusInterval: Self.statusInterval(on: control),
@@ -153,6 +154,7 @@ struct StreamSession {
     init(
         start: Checkpoint,
         provisional: Bool,
+        acceptedNames: [UInt32: StreamPolicy.TableName],
         until: LSN?,
         types: TypeCatalog,
         statusInterval: Duration,
@@ -173,7 +175,9 @@ struct StreamSession {
             statusInterval: statusInterval
         )
         let (board, log) = (runner.board, runner.log)
-        worker = Worker(named: "reader") {
+        var policy = options.policy
+        policy.acceptedNames = acceptedNames
+        worker = Worker(named: "reader") { [policy] in
             board.begin(.reader)
             defer {
                 queue.finish()
@@ -182,11 +186,18 @@ struct StreamSession {
             let assembler = BatchAssembler(
                 checkpoint: start,
                 isBaselineProvisional: provisional,
-                policy: options.policy,
+                policy: policy,
                 types: types,
                 resolveTypes: { oids in
                     let connection = try Connection.open(options.source, stop: stop)
                     return try SourceCatalog.types(oids, on: connection)
+                },
+                nameType: { column in
+                    let named = try? SourceCatalog.typeName(
+                        of: column,
+                        on: Connection.open(options.source, stop: stop)
+                    )
+                    return named ?? SchemaGuard.typeText(column)
                 }
             )
             var reader = try StreamReader(

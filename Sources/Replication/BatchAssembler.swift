@@ -12,30 +12,6 @@
 public import ChangeModel
 import PgOutput
 
-/// What the settings decide about changes that cannot be followed.
-public struct StreamPolicy: Sendable, Equatable {
-    /// What to do with a TRUNCATE.
-    public enum OnTruncate: Sendable {
-        /// Refuse it: stop before its transaction.
-        case stop
-        /// Leave it out.
-        case ignore
-        /// Hand it to the sink.
-        case apply
-    }
-
-    /// What to do with a TRUNCATE.
-    public var onTruncate: OnTruncate
-    /// Commit positions of transactions whose schema changes the operator has accepted.
-    public var acceptedDDL: Set<LSN>
-
-    /// Creates a policy; by default everything that cannot be followed is refused.
-    public init(onTruncate: OnTruncate = .stop, acceptedDDL: Set<LSN> = []) {
-        self.onTruncate = onTruncate
-        self.acceptedDDL = acceptedDDL
-    }
-}
-
 /// Assembles the messages of a stream into batches.
 public struct BatchAssembler {
     private enum State {
@@ -54,6 +30,7 @@ public struct BatchAssembler {
     private var checkpoint: Checkpoint
     private let policy: StreamPolicy
     private let resolveTypes: ([UInt32]) throws -> [TypeEntry]
+    private let nameType: (Column) -> String
     private var types: TypeCatalog
     private var state = State.outside
     private var cache = RelationCache()
@@ -75,15 +52,17 @@ public struct BatchAssembler {
     /// An assembler for a stream that goes on where `checkpoint` says.
     ///
     /// `resolveTypes` looks up types that `types` does not know, on another connection; it may
-    /// block and throw. A provisional baseline was read from the catalog later than the position:
-    /// then the first description of a relation in the stream is taken as it is.
+    /// block and throw; `nameType` names a type for a refusal, and may block. A provisional
+    /// baseline was read from the catalog later than the position: then the first description of
+    /// a relation in the stream is taken as it is.
     public init(
         checkpoint: Checkpoint,
         isBaselineProvisional: Bool = false,
         policy: StreamPolicy,
         types: TypeCatalog,
         batch: ChangeBatch = ChangeBatch(),
-        resolveTypes: @escaping ([UInt32]) throws -> [TypeEntry]
+        resolveTypes: @escaping ([UInt32]) throws -> [TypeEntry],
+        nameType: @escaping (Column) -> String = SchemaGuard.typeText
     ) {
         self.checkpoint = checkpoint
         self.position = checkpoint.position
@@ -91,6 +70,7 @@ public struct BatchAssembler {
         self.types = types
         self.batch = batch
         self.resolveTypes = resolveTypes
+        self.nameType = nameType
         self.baseline = Dictionary(
             checkpoint.relations.map { ($0.oid, $0) },
             uniquingKeysWith: { first, _ in first }
@@ -304,13 +284,13 @@ public struct BatchAssembler {
     }
 
     private mutating func take(_ relation: Relation) throws {
-        guard let known = baseline[relation.oid] else {
+        guard let known = known(relation) else {
             try refuseRecreated(relation)
             cache.set(nil, of: relation.oid)
             return
         }
         let isFirst = state == .taking && provisional.remove(relation.oid) != nil
-        switch isFirst ? RelationChange.none : SchemaGuard.compare(known, relation) {
+        switch isFirst ? .none : SchemaGuard.compare(known, relation, nameType: nameType) {
         case .none: break
         case .columnsAdded(let columns):
             let names = columns.map { "\"\($0.name)\"" }.joined(separator: ", ")
@@ -322,7 +302,8 @@ public struct BatchAssembler {
                 "\(relation.qualifiedName) at \(transaction.commitLSN), as accepted: "
                     + faults.joined(separator: "; ")
             )
-        case .unsupported(let faults) where state == .taking: throw refusal(of: relation, faults)
+        case .unsupported(let faults) where state == .taking:
+            throw StreamRefusal.ofDDL(relation, formerly: known, faults, in: transaction)
         // A transaction that the sink already has may carry a description older than the
         // checkpoint's: what counts is the next one that is taken.
         case .unsupported: break
@@ -337,10 +318,24 @@ public struct BatchAssembler {
             version: RelationVersions.next()
         )
         cache.set(version, of: relation.oid)
-        if state == .taking, known != relation {
+        if state == .taking, baseline[relation.oid] != relation {
             baseline[relation.oid] = relation
             baselineChanged = true
         }
+    }
+
+    /// The relation as last seen, under the new name where it has just taken one that is accepted.
+    private mutating func known(_ relation: Relation) -> Relation? {
+        guard var known = baseline[relation.oid],
+            (known.schema, known.name) != (relation.schema, relation.name),
+            let accepted = policy.acceptedNames[relation.oid],
+            (accepted.schema, accepted.name) == (relation.schema, relation.name)
+        else { return baseline[relation.oid] }
+        notices.append(
+            "\(known.qualifiedName) is \(relation.qualifiedName) from \(transaction.commitLSN) on"
+        )
+        (known.schema, known.name) = (relation.schema, relation.name)
+        return known
     }
 
     private mutating func take(_ truncate: Truncate, at lsn: LSN) throws {
@@ -348,7 +343,9 @@ public struct BatchAssembler {
         for oid in truncate.relations {
             guard let index = cache.index(of: oid), let version = cache.entries[index].version
             else { continue }
-            guard policy.onTruncate == .apply else { throw refusal(of: version.relation) }
+            guard policy.onTruncate == .apply else {
+                throw StreamRefusal.ofTruncate(version.relation, in: transaction)
+            }
             let relation = cache.place(index, in: &batch)
             ordinal &+= 1
             batch.changes.append(
@@ -376,34 +373,8 @@ public struct BatchAssembler {
         guard let former, state == .taking,
             !policy.acceptedDDL.contains(transaction.commitLSN)
         else { return }
-        throw refusal(
-            of: relation,
-            ["the table was dropped (OID \(former.oid)) and made anew"]
-        )
-    }
-
-    private func refusal(of relation: Relation, _ faults: [String]) -> WalrelayError {
-        WalrelayError(
-            "stream.ddl_refused",
-            exit: .refused,
-            "\(relation.qualifiedName) was changed in a way that is not followed, before the "
-                + "transaction that commits at \(transaction.commitLSN) (xid \(transaction.xid)): "
-                + faults.joined(separator: "; ") + ". Nothing of that transaction is in the sink",
-            hint: "if consumers can take the change, set stream.acceptDDL: "
-                + "\"\(transaction.commitLSN)\" and start again; nothing is lost meanwhile"
-        )
-    }
-
-    private func refusal(of relation: Relation) -> WalrelayError {
-        WalrelayError(
-            "stream.truncate_refused",
-            exit: .refused,
-            "\(relation.qualifiedName) was truncated in the transaction that commits at "
-                + "\(transaction.commitLSN) (xid \(transaction.xid)). "
-                + "Nothing of that transaction is in the sink",
-            hint: "set stream.onTruncate to ignore or apply and start again; "
-                + "nothing is lost meanwhile"
-        )
+        let fault = "the table was dropped (OID \(former.oid)) and made anew"
+        throw StreamRefusal.ofDDL(relation, formerly: former, [fault], in: transaction)
     }
 
     private func malformed(_ what: String, at lsn: LSN) -> WalrelayError {

@@ -31,6 +31,23 @@ extension SourceCatalog {
         return found
     }
 
+    /// A column's type as people write it, such as `character varying(10)`; `nil` where the
+    /// catalog has it no more.
+    ///
+    /// Blocks.
+    public static func typeName(
+        of column: Column,
+        on connection: borrowing Connection
+    ) throws(PostgresError) -> String? {
+        let rows = try connection.query(
+            """
+            SELECT pg_catalog.format_type(t.oid, \(column.typeModifier)) \
+            FROM pg_catalog.pg_type t WHERE t.oid = \(column.typeOID)
+            """
+        )
+        return rows.count > 0 ? rows.value(0, 0) : nil
+    }
+
     private static func rows(
         of list: String,
         on connection: borrowing Connection

@@ -19,7 +19,13 @@ public enum RelationChange: Sendable, Equatable {
 /// The comparison of relations.
 public enum SchemaGuard {
     /// Says what happened to a relation from `old` to `new`; both have the same OID.
-    public static func compare(_ old: Relation, _ new: Relation) -> RelationChange {
+    ///
+    /// `nameType` gives a column's type as people write it; it is asked only for a refusal.
+    public static func compare(
+        _ old: Relation,
+        _ new: Relation,
+        nameType: (Column) -> String = SchemaGuard.typeText
+    ) -> RelationChange {
         var faults: [String] = []
         if (old.schema, old.name) != (new.schema, new.name) {
             faults.append("the table was renamed from \(old.qualifiedName) to \(new.qualifiedName)")
@@ -37,8 +43,8 @@ public enum SchemaGuard {
             }
             if (now.typeOID, now.typeModifier) != (column.typeOID, column.typeModifier) {
                 faults.append(
-                    "column \"\(column.name)\" changed its type from \(typeText(column)) "
-                        + "to \(typeText(now))"
+                    "column \"\(column.name)\" changed its type from \(nameType(column)) "
+                        + "to \(nameType(now))"
                 )
             }
         }
@@ -81,7 +87,8 @@ public enum SchemaGuard {
         return old.columns.map(\.name) == new.columns.map(\.name).filter(oldNames.contains)
     }
 
-    private static func typeText(_ column: Column) -> String {
+    /// A column's type where its name cannot be had.
+    public static func typeText(_ column: Column) -> String {
         let modifier = column.typeModifier >= 0 ? ", modifier \(column.typeModifier)" : ""
         return "OID \(column.typeOID)\(modifier)"
     }
