@@ -82,7 +82,7 @@ let package = Package(
         tests("Commands", ["Support"]),
         .testTarget(
             name: "Integration",
-            dependencies: ["Support", "walrelay"],
+            dependencies: ["Sink", "Support", "walrelay"],
             path: "Tests/Integration",
             swiftSettings: house
         ),

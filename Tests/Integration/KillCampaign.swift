@@ -14,6 +14,8 @@ struct KillCampaign {
     var restarts = 2
     /// Between two kills, on average.
     var interval: Duration
+    /// How much longer each write takes while a snapshot is to be killed; debug builds only.
+    var writePause = "30ms"
     /// Kills that met an unfinished snapshot.
     private(set) var killsInSnapshot = 0
 
@@ -25,7 +27,7 @@ struct KillCampaign {
     }
 
     mutating func run(using random: inout SeededGenerator) async throws {
-        let early = max(1, kills / 4)
+        let early = max(2, kills / 4)
         for _ in 0..<early { try await killInSnapshot(using: &random) }
         let first = try task.start()
         try await task.waitForPhase("streaming", of: first)
@@ -45,9 +47,10 @@ struct KillCampaign {
     }
 
     private mutating func killInSnapshot(using random: inout SeededGenerator) async throws {
-        let daemon = try task.start()
+        let isSlow = TestKnob.hasFailpoints
+        let daemon = try task.start(pause: isSlow ? "sink.before_write=\(writePause)" : nil)
         try await daemon.waitForLog("snapshotting")
-        try await pause(upTo: .milliseconds(600), using: &random)
+        try await pause(upTo: .milliseconds(isSlow ? 1_000 : 200), using: &random)
         try await kill(daemon)
         let state = try task.checkpoint("snapshot")
         if state == "running" { killsInSnapshot += 1 }
