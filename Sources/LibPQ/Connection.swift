@@ -27,6 +27,7 @@ public struct Connection: ~Copyable {
         _ parameters: ConnectionParameters,
         stop: StopSignal? = nil
     ) throws(PostgresError) -> Connection {
+        guard !parameters.hasMalformedConninfo else { throw .malformedConninfo }
         let keywords = parameters.effectiveKeywords
         var names = keywords.map { strdup($0.0).map { UnsafePointer($0) } }
         var values = keywords.map { strdup($0.1).map { UnsafePointer($0) } }
@@ -44,13 +45,15 @@ public struct Connection: ~Copyable {
         PQsetNoticeProcessor(handle, { _, _ in }, nil)
         try connection.finishConnecting(within: parameters.connectTimeout)
         PQsetErrorVerbosity(handle, PQERRORS_DEFAULT)
+        // In blocking mode libpq waits for a full socket by itself, where no stop reaches it.
+        PQsetnonblocking(handle, 1)
         return connection
     }
 
     private func finishConnecting(within limit: Duration) throws(PostgresError) {
         let deadline = ContinuousClock.now + limit
         var state = PGRES_POLLING_WRITING
-        if PQstatus(handle) == CONNECTION_BAD { throw connectError() }
+        if PQstatus(handle) == CONNECTION_BAD { throw startError() }
         while state != PGRES_POLLING_OK {
             if state == PGRES_POLLING_FAILED { throw connectError() }
             let events = state == PGRES_POLLING_READING ? POLLIN : POLLOUT
@@ -76,7 +79,7 @@ public struct Connection: ~Copyable {
     /// Runs a statement, or several, by the simple protocol and returns the last one's rows.
     ///
     /// Blocks until the answer is whole; `limit` bounds that, and a statement that runs out of
-    /// time or is interrupted is cancelled on the server.
+    /// time or is interrupted is cancelled on the server. The connection is of no use after that.
     @discardableResult
     public func query(
         _ statement: String,
@@ -116,6 +119,7 @@ public struct Connection: ~Copyable {
         -> QueryResult
     {
         var last: OpaquePointer?
+        defer { PQclear(last) }
         var failure: PostgresError?
         while let result = try nextResult(until: deadline) {
             switch PQresultStatus(result) {
@@ -123,19 +127,15 @@ public struct Connection: ~Copyable {
                 failure = failure ?? error(of: result)
                 PQclear(result)
             case PGRES_COPY_BOTH, PGRES_COPY_OUT, PGRES_COPY_IN:
-                PQclear(last)
                 return QueryResult(owning: result)
             default:
                 PQclear(last)
                 last = result
             }
         }
-        if let failure {
-            PQclear(last)
-            throw failure
-        }
-        guard let last else { throw lostError() }
-        return QueryResult(owning: last)
+        if let failure { throw failure }
+        guard let whole = last.take() else { throw lostError() }
+        return QueryResult(owning: whole)
     }
 
     /// The next result of the running statement, `nil` after the last.
@@ -168,12 +168,14 @@ public struct Connection: ~Copyable {
         }
     }
 
-    /// Asks the server to give up the running statement; blocks for one round trip.
+    /// Asks the server to give up the running statement; blocks for one round trip, at most 1 s.
     public func cancel() {
         guard let cancel = PQgetCancel(handle) else { return }
-        defer { PQfreeCancel(cancel) }
-        var message = [CChar](repeating: 0, count: 256)
-        _ = PQcancel(cancel, &message, Int32(message.count))
+        // PQcancel makes a connection of its own and has no time limit: a server that has gone
+        // silent, the very reason for most cancels, would hold whoever waits for it.
+        let request = CancelRequest(cancel)
+        startThread(named: "cancel") { request.send() }
+        request.sent.wait(for: .seconds(1))
     }
 
     /// Waits until the socket is ready, the deadline passes or a stop is requested.
@@ -194,5 +196,24 @@ public struct Connection: ~Copyable {
             }
             if ready > 0 || (ready < 0 && errno != EINTR) { return }
         }
+    }
+}
+
+/// A request to cancel a statement, sent on a thread of its own.
+private final class CancelRequest: Sendable {
+    let sent = Wakeup()
+    // Only `send` touches what this points to, once; the address is all that crosses threads.
+    private let address: UInt
+
+    init(_ cancel: OpaquePointer) {
+        address = UInt(bitPattern: cancel)
+    }
+
+    func send() {
+        guard let cancel = OpaquePointer(bitPattern: address) else { return }
+        var message = [CChar](repeating: 0, count: 256)
+        _ = PQcancel(cancel, &message, Int32(message.count))
+        PQfreeCancel(cancel)
+        sent.ring()
     }
 }

@@ -85,11 +85,6 @@ extension Connection {
         }
     }
 
-    /// Makes sends return at once instead of blocking; for the replication stream.
-    public func setNonBlocking() {
-        PQsetnonblocking(handle, 1)
-    }
-
     /// After the server ended a COPY: its verdict, an error thrown where it ended in one.
     @discardableResult
     public func finishCopy(within limit: Duration) throws(PostgresError) -> QueryResult {

@@ -25,7 +25,21 @@ extension Connection {
             }
         }
         error.message = kept.joined(separator: "; ")
+        // libpq gives up by itself where the server wants a password and there is none.
+        if error.sqlState.isEmpty, PQconnectionNeedsPassword(handle) == 1 {
+            error.sqlState = "28P01"
+        }
         if error.message.isEmpty { error.message = "libpq gave no reason" }
+        return error
+    }
+
+    /// The error of a connection that did not even begin: for a wrong parameter no retry helps.
+    func startError() -> PostgresError {
+        var error = connectError()
+        // libpq has no code for it; its words are not translated without setlocale(3).
+        if ["invalid ", "could not match "].contains(where: error.message.hasPrefix) {
+            error.kind = .parameters
+        }
         return error
     }
 

@@ -39,22 +39,43 @@ public struct ConnectionParameters: Sendable {
 
     /// The database that libpq would ask for; empty where only its own defaults say.
     public var database: String {
-        guard let given = keywords["dbname"] else { return "" }
-        var message: UnsafeMutablePointer<CChar>?
-        let isConninfo = given.contains("=") || given.contains("://")
-        guard isConninfo, let options = PQconninfoParse(given, &message) else {
-            PQfreemem(message)
-            return isConninfo ? "" : given
+        isConninfo ? conninfoValue("dbname") ?? "" : keywords["dbname"] ?? ""
+    }
+
+    /// Whether `dbname` is meant as a connection string or URI and cannot be read as one.
+    var hasMalformedConninfo: Bool {
+        isConninfo && !withConninfo { _ in }
+    }
+
+    // As libpq's recognized_connection_string().
+    private var isConninfo: Bool {
+        guard let given = keywords["dbname"] else { return false }
+        return given.utf8.contains(UInt8(ascii: "=")) || given.hasPrefix("postgres://")
+            || given.hasPrefix("postgresql://")
+    }
+
+    /// What the connection string in `dbname` says for a keyword; `nil` where it says nothing.
+    private func conninfoValue(_ keyword: String) -> String? {
+        var found: String?
+        withConninfo { option in
+            guard let name = option.keyword, let value = option.val else { return }
+            if String(cString: name) == keyword { found = String(cString: value) }
         }
+        return found
+    }
+
+    /// Lends each option of the connection string; false where it cannot be read.
+    @discardableResult
+    private func withConninfo(_ body: (PQconninfoOption) -> Void) -> Bool {
+        guard isConninfo, let given = keywords["dbname"] else { return true }
+        guard let options = PQconninfoParse(given, nil) else { return false }
         defer { PQconninfoFree(options) }
         var next = options
-        while let keyword = next.pointee.keyword {
-            if String(cString: keyword) == "dbname", let value = next.pointee.val {
-                return String(cString: value)
-            }
+        while next.pointee.keyword != nil {
+            body(next.pointee)
             next += 1
         }
-        return ""
+        return true
     }
 
     /// Session settings on which the text of values depends, and limits that would end a session.
@@ -65,22 +86,21 @@ public struct ConnectionParameters: Sendable {
         "search_path": "pg_catalog", "xmlbinary": "base64",
     ]
 
-    /// What libpq is given: the caller's keywords over the defaults.
+    /// What libpq is given, in the order in which a later one wins: our defaults, the connection
+    /// string (libpq expands it at its place), the caller's keywords, what is pinned.
     var effectiveKeywords: [(String, String)] {
-        let options = Self.pinnedSettings.sorted { $0.key < $1.key }
-            .map { "-c \($0.key)=\($0.value)" }.joined(separator: " ")
         let defaults = [
-            "client_encoding": "UTF8", "fallback_application_name": "walrelay",
-            "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3",
-            "tcp_user_timeout": "60000",
+            ("fallback_application_name", "walrelay"), ("keepalives_count", "3"),
+            ("keepalives_idle", "30"), ("keepalives_interval", "10"), ("tcp_user_timeout", "60000"),
         ]
-        var merged = defaults.merging(keywords) { _, given in given }
-        let given = merged["options"].map { "\($0) " } ?? ""
-        merged["options"] = given + options
-        // A whole connection string in dbname is expanded at its place, so it has to come first
-        // for the keywords after it to win.
-        return merged.sorted { left, right in
-            (left.key == "dbname" ? 0 : 1, left.key) < (right.key == "dbname" ? 0 : 1, right.key)
-        }
+        let given = keywords.filter { !["dbname", "options", "client_encoding"].contains($0.key) }
+            .sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+        let settings = Self.pinnedSettings.sorted { $0.key < $1.key }
+            .map { "-c \($0.key)=\($0.value)" }
+        let options = [keywords["options"] ?? conninfoValue("options")].compactMap { $0 } + settings
+        let pinned = [
+            ("client_encoding", "UTF8"), ("options", options.joined(separator: " ")),
+        ]
+        return defaults + (keywords["dbname"].map { [("dbname", $0)] } ?? []) + given + pinned
     }
 }

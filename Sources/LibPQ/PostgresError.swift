@@ -9,6 +9,8 @@ public import ChangeModel
 public struct PostgresError: Error, Sendable, Equatable {
     /// Where the error arose.
     public enum Kind: Sendable, Equatable {
+        /// libpq cannot make a connection from what it was given.
+        case parameters
         /// No connection could be made.
         case connect
         /// The connection was lost, or libpq cannot go on with it.
@@ -50,7 +52,7 @@ public struct PostgresError: Error, Sendable, Equatable {
     /// Whether the same attempt may succeed later without anybody's help.
     public var isTransient: Bool {
         switch kind {
-        case .interrupted: false
+        case .interrupted, .parameters: false
         case .connectionLost, .timeout: true
         case .connect: sqlState.isEmpty || Self.isTransient(sqlState)
         case .server: Self.isTransient(sqlState)
@@ -62,6 +64,13 @@ public struct PostgresError: Error, Sendable, Equatable {
         kind == .connect
             && (sqlState.hasPrefix("28") || sqlState == "3D000" || sqlState == "42501")
     }
+
+    /// libpq's own words on it quote the text, and with it perhaps the password.
+    static let malformedConninfo = PostgresError(
+        kind: .parameters,
+        message: "the connection string is malformed",
+        hint: "a URI takes special characters percent-encoded, keyword=value takes them in ''"
+    )
 
     private static func isTransient(_ sqlState: String) -> Bool {
         switch sqlState.prefix(2) {
@@ -105,6 +114,8 @@ extension WalrelayError {
                 hint: hint,
                 isTransient: true
             )
+        } else if error.kind == .parameters {
+            self.init("source.parameters", exit: .settings, message, hint: hint)
         } else if error.kind == .interrupted {
             self.init("stopped", exit: .success, message)
         } else {

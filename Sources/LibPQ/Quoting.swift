@@ -18,7 +18,7 @@ public enum SQL {
     /// A string literal: `it's` becomes `'it''s'`; one with a backslash becomes `E'…'`.
     public static func literal(_ value: String) -> String {
         let quoted = doubling("'", in: value)
-        return value.contains("\\")
+        return value.unicodeScalars.contains("\\")
             ? "E'" + doubling("\\", in: quoted) + "'" : "'" + quoted + "'"
     }
 
@@ -27,13 +27,15 @@ public enum SQL {
         values.map(literal).joined(separator: ", ")
     }
 
-    private static func doubling(_ mark: Character, in text: String) -> String {
-        var result = ""
+    // Scalars, not characters: a quote before a combining mark is one character with it, which
+    // equals no quote, and the server would see an end of the literal that we did not.
+    private static func doubling(_ mark: Unicode.Scalar, in text: String) -> String {
+        var result = String.UnicodeScalarView()
         // NUL cannot stand in a statement: what follows it would be cut off silently.
-        for character in text where character != "\0" {
-            if character == mark { result.append(mark) }
-            result.append(character)
+        for scalar in text.unicodeScalars where scalar != "\0" {
+            if scalar == mark { result.append(mark) }
+            result.append(scalar)
         }
-        return result
+        return String(result)
     }
 }

@@ -21,6 +21,9 @@ extension TaskRunner {
     {
         if !run.isChecked { enter(.checking) }
         let control = try connect()
+        // Before anything that a server too old for us would answer with a puzzle.
+        let version = Prerequisites.version(control.serverVersion)
+        if let failure = Prerequisites.firstFailure([version]) { throw failure }
         let facts = try ServerFacts(on: control)
         note(facts)
         if !run.isChecked {

@@ -32,7 +32,6 @@ struct ReplicationStream: ~Copyable {
             "START_REPLICATION SLOT \(SQL.identifier(slot)) LOGICAL \(start) "
                 + "(proto_version '1', publication_names \(names))"
         )
-        connection.setNonBlocking()
         self.connection = connection
     }
 
