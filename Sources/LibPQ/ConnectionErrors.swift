@@ -11,7 +11,7 @@ extension Connection {
     /// `… FATAL:  28P01: password authentication failed for user "x"`.
     func connectError() -> PostgresError {
         let lines = String(cString: PQerrorMessage(handle)).split(separator: "\n")
-            .map(String.init)
+            .map { String($0.drop(while: \.isWhitespace)) }
         var error = PostgresError(kind: .connect, message: "")
         // LOCATION tells the server's source file, which helps nobody here.
         var kept = lines.filter { !$0.hasPrefix("LOCATION:") }
@@ -24,9 +24,24 @@ extension Connection {
                 error.sqlState = state
             }
         }
+        // Of several hosts one that is only away may come back with TLS.
+        let attempts = kept.filter { $0.hasPrefix("connection to server") }
+        let refusals = attempts.isEmpty ? kept : attempts
+        if error.sqlState.isEmpty, !refusals.isEmpty, refusals.allSatisfy(Self.refusesTLS) {
+            error.kind = .tls
+        }
+        // libpq itself gives up where the server asks and nothing is there to answer with.
+        if error.sqlState.isEmpty, refusals.last?.contains("no password supplied") == true {
+            error.sqlState = "28000"
+        }
         error.message = kept.joined(separator: "; ")
         if error.message.isEmpty { error.message = "libpq gave no reason" }
         return error
+    }
+
+    /// Whether libpq gave up for TLS; it says so in its text only, which is never translated here.
+    private static func refusesTLS(_ line: String) -> Bool {
+        ["does not support SSL", "certificate", "private key"].contains { line.contains($0) }
     }
 
     /// The error of a connection that is lost or that libpq gave up.
