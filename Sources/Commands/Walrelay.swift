@@ -6,6 +6,7 @@
 public import ArgumentParser
 import ChangeModel
 import Glibc
+import Settings
 
 /// The version that --version, events and the status give.
 public let walrelayVersion = "0.1.0"
@@ -28,6 +29,7 @@ public struct Walrelay: AsyncParsableCommand {
         // A pipe that a reader closed is an error of the write, not the end of the process.
         signal(SIGPIPE, SIG_IGN)
         do {
+            try refuseUnknownCommand(CommandLine.arguments.dropFirst().first)
             var command = try parseAsRoot()
             if var asynchronous = command as? any AsyncParsableCommand {
                 try await asynchronous.run()
@@ -38,6 +40,23 @@ public struct Walrelay: AsyncParsableCommand {
         } catch {
             Glibc.exit(report(error))
         }
+    }
+
+    /// What the parser would say of a mistyped command is about its first option.
+    private static func refuseUnknownCommand(_ word: String?) throws {
+        guard let word else {
+            writeError(helpMessage() + "\n")
+            Glibc.exit(ExitCode.usage.rawValue)
+        }
+        let names = configuration.subcommands.compactMap { $0.configuration.commandName } + ["help"]
+        guard !word.hasPrefix("-"), !names.contains(word) else { return }
+        let nearest = nearestName(to: word, among: names)
+        throw WalrelayError(
+            "usage.command",
+            exit: .usage,
+            "\"\(word)\" is no command" + (nearest.map { " (did you mean \"\($0)\"?)" } ?? ""),
+            hint: "walrelay --help"
+        )
     }
 
     /// Says what went wrong and returns the exit code.

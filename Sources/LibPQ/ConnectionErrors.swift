@@ -11,7 +11,7 @@ extension Connection {
     /// `… FATAL:  28P01: password authentication failed for user "x"`.
     func connectError() -> PostgresError {
         let lines = String(cString: PQerrorMessage(handle)).split(separator: "\n")
-            .map(String.init)
+            .map { String($0.drop(while: \.isWhitespace)) }
         var error = PostgresError(kind: .connect, message: "")
         // LOCATION tells the server's source file, which helps nobody here.
         var kept = lines.filter { !$0.hasPrefix("LOCATION:") }
@@ -23,6 +23,12 @@ extension Connection {
             if !error.sqlState.hasPrefix("28") && error.sqlState != "3D000" {
                 error.sqlState = state
             }
+        }
+        // Of several hosts one that is only away may come back with TLS.
+        let attempts = kept.filter { $0.hasPrefix("connection to server") }
+        let refusals = attempts.isEmpty ? kept : attempts
+        if error.sqlState.isEmpty, !refusals.isEmpty, refusals.allSatisfy(Self.refusesTLS) {
+            error.kind = .tls
         }
         error.message = kept.joined(separator: "; ")
         // libpq gives up by itself where the server wants a password and there is none.
@@ -41,6 +47,11 @@ extension Connection {
             error.kind = .parameters
         }
         return error
+    }
+
+    /// Whether libpq gave up for TLS; it says so in its text only, which is never translated here.
+    private static func refusesTLS(_ line: String) -> Bool {
+        ["does not support SSL", "certificate", "private key"].contains { line.contains($0) }
     }
 
     /// The error of a connection that is lost or that libpq gave up.

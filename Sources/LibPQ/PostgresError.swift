@@ -13,6 +13,8 @@ public struct PostgresError: Error, Sendable, Equatable {
         case parameters
         /// No connection could be made.
         case connect
+        /// The two sides cannot agree on TLS, or one does not trust the other's certificate.
+        case tls
         /// The connection was lost, or libpq cannot go on with it.
         case connectionLost
         /// The server refused a statement.
@@ -52,7 +54,7 @@ public struct PostgresError: Error, Sendable, Equatable {
     /// Whether the same attempt may succeed later without anybody's help.
     public var isTransient: Bool {
         switch kind {
-        case .interrupted, .parameters: false
+        case .interrupted, .parameters, .tls: false
         case .connectionLost, .timeout: true
         case .connect: sqlState.isEmpty || Self.isTransient(sqlState)
         case .server: Self.isTransient(sqlState)
@@ -106,12 +108,23 @@ extension WalrelayError {
                 message,
                 hint: hint.isEmpty ? advice : hint
             )
+        } else if error.kind == .tls {
+            let advice =
+                "check source.tls.mode and the files beside it, and ssl in the server's postgresql.conf"
+            self.init(
+                "source.tls",
+                exit: .prerequisite,
+                message,
+                hint: hint.isEmpty ? advice : hint
+            )
         } else if error.isTransient {
+            let advice = "check source.host and source.port, and whether the server runs"
+            let isAdvised = hint.isEmpty && error.kind != .server
             self.init(
                 "source.unreachable",
                 exit: .unreachable,
                 message,
-                hint: hint,
+                hint: isAdvised ? advice : hint,
                 isTransient: true
             )
         } else if error.kind == .parameters {

@@ -79,7 +79,7 @@ extension WalrelayError {
         WalrelayError(
             "sink.disk_full",
             exit: .unreachable,
-            "No room for \(object): \(error.text). Writing waits and goes on at the same byte.",
+            "No room for \(object): \(error.text).",
             hint: "make room: df -h '\(path)'; sealed files that were consumed can be moved away",
             isTransient: true
         )

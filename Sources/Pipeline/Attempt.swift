@@ -26,6 +26,10 @@ extension TaskRunner {
         if let failure = Prerequisites.firstFailure([version]) { throw failure }
         let facts = try ServerFacts(on: control)
         note(facts)
+        if run.isChecked, facts.isStandby { throw Self.standbyInPlace(of: options) }
+        if let checkpoint = run.checkpoint {
+            try CheckpointFit.verifyOrigin(of: checkpoint, options: options, facts: facts)
+        }
         if !run.isChecked {
             try checkPrerequisites(checkpoint: run.checkpoint, on: control)
             run.isChecked = true
@@ -33,7 +37,7 @@ extension TaskRunner {
         resolveUntil(&run, facts: facts)
         let slot = try SlotState.named(options.slot, on: control)
         if let checkpoint = run.checkpoint {
-            try CheckpointFit.verify(checkpoint, options: options, facts: facts, slot: slot)
+            try CheckpointFit.verify(checkpoint, against: slot, options: options, facts: facts)
         }
         if run.checkpoint?.snapshot == .complete, options.snapshot == .only {
             log.notice("the snapshot is complete already; nothing to do")
@@ -73,6 +77,18 @@ extension TaskRunner {
         }
     }
 
+    /// While a failover is under way the old primary may come back before the new one has its
+    /// address: that is waited for.
+    private static func standbyInPlace(of options: TaskOptions) -> WalrelayError {
+        WalrelayError(
+            "server.standby",
+            exit: .prerequisite,
+            "The server at \(options.source.destination) has become a standby",
+            hint: "set source.host to the primary, or to all hosts, separated by commas",
+            isTransient: true
+        )
+    }
+
     private func note(_ facts: ServerFacts) {
         board.update { status in
             status.source.serverVersion = facts.versionText
@@ -106,7 +122,10 @@ extension TaskRunner {
         let findings = try Prerequisites.check(requirements, on: control)
             .filter { !isLeftToStream($0, known: checkpoint?.relations ?? []) }
         for finding in findings where finding.level == .warning {
-            log.warning("\(finding.found)", metadata: ["check": "\(finding.id)"])
+            log.warning(
+                "\(finding.subject): \(finding.found)",
+                metadata: ["check": "\(finding.id)"]
+            )
         }
         if let failure = Prerequisites.firstFailure(findings) { throw failure }
     }
@@ -128,12 +147,10 @@ extension TaskRunner {
         facts: ServerFacts,
         control: borrowing Connection
     ) throws {
-        if options.snapshot != .only {
-            try ensurePublication(of: tables, on: control)
-        }
         // A sink that cannot keep a checkpoint goes on where its slot stands.
         let goesOn = slot != nil && (options.snapshot == .never || !sink.keepsCheckpoint)
         if goesOn, let slot, let confirmed = slot.confirmedFlushLSN {
+            try ensurePublication(of: tables, on: control)
             log.notice("going on from the position of the slot", metadata: ["lsn": "\(confirmed)"])
             let checkpoint = checkpoint(
                 position: confirmed,
@@ -151,12 +168,23 @@ extension TaskRunner {
             sink: sink,
             tables: tables,
             slotExists: slot != nil,
-            facts: facts
+            facts: facts,
+            control: control
         )
     }
 
-    func ensurePublication(of tables: [SourceTable], on control: borrowing Connection) throws {
-        switch try Publication.ensure(task: options.task, tables: tables, on: control) {
+    func ensurePublication(
+        of tables: [SourceTable],
+        isUnderWay: Bool = false,
+        on control: borrowing Connection
+    ) throws {
+        let outcome = try Publication.ensure(
+            task: options.task,
+            tables: tables,
+            isUnderWay: isUnderWay,
+            on: control
+        )
+        switch outcome {
         case .reused: break
         case .created: log.notice("made the publication \(options.publication)")
         case .altered(let changes):

@@ -8,12 +8,13 @@ import ChangeModel
 import Replication
 
 enum CheckpointFit {
-    /// Throws the mismatch, with exit code 74; does nothing where all is well.
-    static func verify(
-        _ checkpoint: Checkpoint,
+    /// Whether the checkpoint is of this task, cluster and database; throws the mismatch, exit 74.
+    ///
+    /// Comes before any other check: what another cluster lacks is not to be mended there.
+    static func verifyOrigin(
+        of checkpoint: Checkpoint,
         options: TaskOptions,
-        facts: ServerFacts,
-        slot: SlotState?
+        facts: ServerFacts
     ) throws(WalrelayError) {
         if checkpoint.task != options.task {
             throw mismatch(
@@ -39,16 +40,16 @@ enum CheckpointFit {
                 "set source.database to \"\(checkpoint.database)\""
             )
         }
-        guard checkpoint.snapshot == .complete else { return }
-        try verify(checkpoint, against: slot, options: options, facts: facts)
     }
 
-    private static func verify(
+    /// Whether the slot still holds everything after the checkpoint; throws the mismatch, exit 74.
+    static func verify(
         _ checkpoint: Checkpoint,
         against slot: SlotState?,
         options: TaskOptions,
         facts: ServerFacts
     ) throws(WalrelayError) {
+        guard checkpoint.snapshot == .complete else { return }
         let afresh =
             "walrelay teardown, an empty sink, and run again for a new snapshot"
         guard let slot else {

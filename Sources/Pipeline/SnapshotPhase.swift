@@ -19,7 +19,8 @@ extension TaskRunner {
         sink: any Sink,
         tables: [SourceTable],
         slotExists: Bool,
-        facts: ServerFacts
+        facts: ServerFacts,
+        control: borrowing Connection
     ) throws -> Checkpoint {
         if options.snapshot != .never { enter(.snapshotting) }
         // The sink knows of the attempt before the server does: a slot that is found without a
@@ -33,6 +34,8 @@ extension TaskRunner {
                 facts: facts
             )
         )
+        // Nothing is made on the server before the sink has shown that it can write.
+        if options.snapshot != .only { try ensurePublication(of: tables, on: control) }
         let taken = try SlotSnapshot.take(
             slot: options.slot,
             slotExists: slotExists || options.snapshot == .only,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Looks at the source every few seconds on a connection of its own: how far the slot is, for the
-// status, and whether a table that is taken was dropped, which the stream does not say.
+// status, and whether a table that is taken was dropped or is not published any more, which the
+// stream does not say.
 
 import ChangeModel
 import LibPQ
@@ -70,19 +71,19 @@ final class SourceMonitor: Sendable {
         watch: CatalogWatch,
         options: TaskOptions,
         board: StatusBoard,
-        stop: StopSignal,
+        facts: ServerFacts,
         log: Logger
     ) {
         self.watch = watch
         self.options = options
         self.board = board
         self.log = log
-        startThread(named: "monitor") { [self] in run() }
+        startThread(named: "monitor") { [self] in run(from: facts.walLSN) }
     }
 
     func end() { ended.request() }
 
-    /// The refusal of a lost table, once everything before its discovery is durable.
+    /// The refusal of a lost table or of a publication that lacks one, once everything before its discovery is durable.
     func refusal(durable: LSN) -> WalrelayError? {
         found.withLock { found in
             guard let found, durable >= found.position else { return nil }
@@ -90,12 +91,14 @@ final class SourceMonitor: Sendable {
         }
     }
 
-    private func run() {
+    private func run(from start: LSN) {
+        // Where all was well when it was looked last.
+        var wellAt = start
         while !ended.isRequested {
             do {
                 let connection = try Connection.open(options.source, stop: ended)
                 repeat {
-                    try look(on: connection)
+                    try look(on: connection, wellAt: &wellAt)
                 } while !ended.sleep(for: Self.interval)
             } catch {
                 log.debug("looking at the source: \(error)")
@@ -104,10 +107,20 @@ final class SourceMonitor: Sendable {
         }
     }
 
-    private func look(on connection: borrowing Connection) throws {
+    private func look(on connection: borrowing Connection, wellAt: inout LSN) throws {
         let facts = try ServerFacts(on: connection)
-        if let refusal = try watch.look(on: connection).refusal(at: facts.walLSN) {
+        // In this order: what is in the catalog afterwards was there to be published before.
+        let gap = try Publication.gap(
+            task: options.task,
+            relations: watch.baseline.relations,
+            seen: wellAt,
+            now: facts.walLSN,
+            on: connection
+        )
+        if let refusal = try watch.look(on: connection).refusal(at: facts.walLSN) ?? gap {
             found.withLock { $0 = $0 ?? (facts.walLSN, refusal) }
+        } else {
+            wellAt = facts.walLSN
         }
         let slot = try SlotState.named(options.slot, on: connection)
         board.update { status in

@@ -42,11 +42,10 @@ extension TaskRunner {
             watch: watch,
             options: options,
             board: board,
-            stop: session.stop,
+            facts: facts,
             log: log
         )
         defer { monitor.end() }
-        enter(.streaming)
         board.update { $0.stream.durableLSN = checkpoint.position.description }
         do {
             try drain(session, into: sink, run: &run, monitor: monitor, retry: &retry)
@@ -77,6 +76,7 @@ extension TaskRunner {
         }
         try ensurePublication(
             of: tables.filter { wanted.contains($0.relation.oid) },
+            isUnderWay: true,
             on: control
         )
     }
@@ -210,6 +210,8 @@ struct StreamSession {
                 log: log,
                 beat: { board.beat(.reader) }
             )
+            // Not before: until the server streams, the slot may be another session's.
+            runner.enter(.streaming)
             return try reader.run()
         }
     }

@@ -106,7 +106,10 @@ public final class TaskRunner: Sendable {
         }
         let delay = try retry.delay(after: failure)
         if retry.failures == 1 || retry.failures.isMultiple(of: 10) {
-            log.warning("\(failure.description); trying again")
+            log.warning(
+                "\(failure.message); trying again",
+                metadata: ["code": "\(failure.code)", "try": "\(failure.hint)"]
+            )
         }
         board.record(failure, phase: .reconnecting)
         let deadline = ContinuousClock.now + delay

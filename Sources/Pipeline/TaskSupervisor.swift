@@ -24,13 +24,19 @@ final class TaskSupervisor: SinkSupervisor {
     func waitBeforeRetry(of error: WalrelayError, attempt: Int) throws {
         board.record(error)
         board.beat(.sink)
-        if attempt == 1 || attempt.isMultiple(of: 10) { log.error("\(error)") }
+        if attempt == 1 || attempt.isMultiple(of: 10) {
+            log.error(
+                "\(error.message) Waiting for it to mend",
+                metadata: ["code": "\(error.code)", "try": "\(error.hint)"]
+            )
+        }
         // The same rhythm as everywhere, but looked at more often: room on a disk comes suddenly.
         let delay = min(RetryPolicy.delay(attempt: attempt), .seconds(2))
         if attempt == 1 { failingSince.withLock { $0 = .now } }
         if let retryFor, ContinuousClock.now - failingSince.withLock({ $0 }) > retryFor {
             var final = error
             final.isTransient = false
+            final.message += " (tried for \(retryFor), \(attempt) times)"
             throw final
         }
         let deadline = ContinuousClock.now + delay

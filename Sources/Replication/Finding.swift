@@ -44,7 +44,7 @@ extension Finding {
     /// Changes that are lost for good are not a prerequisite that somebody can meet.
     var exit: ExitCode {
         switch id {
-        case "slot.wal_lost", "publication.missing": .checkpointMismatch
+        case "slot.wal_lost", "publication.missing", "publication.gap": .checkpointMismatch
         default: .prerequisite
         }
     }

@@ -151,6 +151,23 @@ extension CheckedSource {
             ]
         }
         let fit = publication.fit(tables)
+        if requirements.taken != nil, !fit.gaps.isEmpty {
+            let gap = PublicationGap(
+                publication,
+                fit: fit,
+                tables: tables,
+                serverVersion: facts.version
+            )
+            return [
+                Finding(
+                    "publication.gap",
+                    .failed,
+                    subject: subject,
+                    found: gap.found,
+                    mend: gap.mend
+                )
+            ]
+        }
         let differences = (fit.options + fit.tables).joined(separator: "; ")
         if fit.isFit || tables.isEmpty {
             return [Finding("publication", .ok, subject: subject, found: "exists and fits")]

@@ -45,6 +45,10 @@ public enum Publication {
 
     /// Makes the publication be there and publish exactly `tables`.
     ///
+    /// A task that is under way (`isUnderWay`) has been streaming all of it: what was written while
+    /// the publication lacked something never comes, so nothing that lacks is added behind its
+    /// back. That throws `publication.missing` or `publication.gap`, exit 74.
+    ///
     /// Blocks while somebody holds a lock on a table that conflicts with SHARE UPDATE EXCLUSIVE,
     /// such as VACUUM's, at most a minute. Throws `publication.unfit` where the one that is there
     /// has other options or belongs to somebody else, with the statement that its owner can run.
@@ -52,6 +56,7 @@ public enum Publication {
     public static func ensure(
         task: String,
         tables: [SourceTable],
+        isUnderWay: Bool = false,
         on connection: borrowing Connection
     ) throws(WalrelayError) -> Outcome {
         let name = name(task: task)
@@ -66,6 +71,7 @@ public enum Publication {
             )
         }
         guard let found = try read(name, on: connection) else {
+            if isUnderWay { throw PublicationGap.dropped(name) }
             do {
                 try connection.query(creation)
                 return .created
@@ -79,6 +85,9 @@ public enum Publication {
         }
         let fit = found.fit(tables)
         if fit.isFit { return .reused }
+        if isUnderWay, !fit.gaps.isEmpty {
+            throw PublicationGap(found, fit: fit, tables: tables, serverVersion: version).error
+        }
         let statement = mendingStatement(found, fit: fit, tables: tables, serverVersion: version)
         guard fit.options.isEmpty, found.isOurs else {
             throw WalrelayError(

@@ -136,6 +136,8 @@ struct PublicationFit: Sendable, Equatable {
     var tables: [String] = []
     /// Whether one for all tables or for schemas does not do what the tables need.
     var lacksTables = false
+    /// What a task that is under way has been missing: no mending brings that back.
+    var gaps: [String] = []
 
     var isFit: Bool { options.isEmpty && tables.isEmpty }
 }
@@ -150,6 +152,7 @@ extension PublicationState {
         var fit = PublicationFit()
         if !missingActions.isEmpty {
             fit.options.append("it does not publish \(missingActions.joined(separator: ", "))")
+            fit.gaps = fit.options
         }
         if !isViaRoot, let root = tables.first(where: \.isPartitioned) {
             fit.options.append(
@@ -182,18 +185,20 @@ extension PublicationState {
             }
             if !lacking.isEmpty {
                 fit.options.append("it lacks \(names(lacking))")
+                fit.gaps.append("it lacks \(names(lacking))")
                 fit.lacksTables = true
             }
         } else {
-            fit.tables = differences(tables)
+            let lacking = tables.filter { members[$0.relation.oid] == nil }
+            if !lacking.isEmpty { fit.tables.append("it lacks \(names(lacking))") }
+            fit.gaps += fit.tables
+            fit.tables += differences(tables)
         }
         return fit
     }
 
     private func differences(_ tables: [SourceTable]) -> [String] {
         var result: [String] = []
-        let lacking = tables.filter { members[$0.relation.oid] == nil }
-        if !lacking.isEmpty { result.append("it lacks \(names(lacking))") }
         let wanted = Set(tables.map(\.relation.oid))
         let extra = members.values.filter { !wanted.contains($0.oid) }.map(\.qualifiedName)
         if isOurs, !extra.isEmpty {

@@ -90,7 +90,7 @@ public struct StreamReader: ~Copyable {
 
     /// Connects and starts streaming.
     ///
-    /// Blocks; throws `PostgresError`.
+    /// Blocks; throws `WalrelayError`.
     ///
     /// `beat` is called each time the loop comes round.
     public init(
@@ -104,13 +104,17 @@ public struct StreamReader: ~Copyable {
         beat: @escaping @Sendable () -> Void
     ) throws {
         let start = assembler.position
-        stream = try ReplicationStream(
-            slot: options.slot,
-            publication: options.publication,
-            from: start,
-            parameters: parameters,
-            stop: stop
-        )
+        do throws(PostgresError) {
+            stream = try ReplicationStream(
+                slot: options.slot,
+                publication: options.publication,
+                from: start,
+                parameters: parameters,
+                stop: stop
+            )
+        } catch {
+            throw StreamFault.error(error, options: options, at: start)
+        }
         self.assembler = assembler
         self.options = options
         self.queue = queue
@@ -167,7 +171,7 @@ public struct StreamReader: ~Copyable {
             case .message:
                 if isFull, !closeBatch() { return true }
             case .ended:
-                throw stream.verdict()
+                throw StreamFault.error(stream.verdict(), options: options, at: position.received)
             case .wouldBlock:
                 if bytesDrained == bytesAtReceive || bytesDrained > Self.drainBytes {
                     return bytesDrained > 0

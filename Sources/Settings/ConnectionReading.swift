@@ -16,6 +16,11 @@ extension Settings.Connection {
             .secretFile(from: section.context.baseDirectory)
         )
         let tls = section.section("tls", Settings.TLS.read)
+        let connectTimeout = section.take(
+            "connectTimeout",
+            .duration(in: .seconds(1) ... .seconds(600))
+        )
+        let applicationName = section.take("applicationName", .text)
 
         section.exclude(
             ["host", "port", "database", "user", "password"],
@@ -44,12 +49,8 @@ extension Settings.Connection {
         var connection = Self(target)
         connection.password = literal.map { .literal($0) } ?? file
         connection.tls = tls
-        section.take(
-            "connectTimeout",
-            .duration(in: .seconds(1) ... .seconds(600)),
-            into: &connection.connectTimeout
-        )
-        section.take("applicationName", .text, into: &connection.applicationName)
+        if let connectTimeout { connection.connectTimeout = connectTimeout }
+        if let applicationName { connection.applicationName = applicationName }
         return connection
     }
 

@@ -7,7 +7,7 @@
 /// Case, `_` and `-` do not count. Near is the start of a candidate in three letters or more, or
 /// what one edit (insert, drop, change, swap of neighbours) for each three letters mends, at most
 /// three edits.
-func nearestName(to name: String, among candidates: [String]) -> String? {
+package func nearestName(to name: String, among candidates: [String]) -> String? {
     let typed = comparable(name)
     guard !typed.isEmpty, typed.count <= 64 else { return nil }
     let limit = min(3, max(1, (typed.count + 1) / 3))
