@@ -84,7 +84,11 @@ let package = Package(
         tests("Pipeline", ["ChangeModel", "Sink", "Support"]),
         tests("Settings", ["ChangeModel"]),
         tests("Operations", ["ChangeModel", "Pipeline", "Support", logging, lifecycle]),
-        tests("Commands", ["Replication", "Support"]),
+        tests(
+            "Commands",
+            ["ChangeModel", "Pipeline", "Replication", "Settings", "Support", argumentParser],
+            exclude: ["Snapshots"]
+        ),
         .testTarget(
             name: "Integration",
             dependencies: ["Sink", "Support", "walrelay"],

@@ -10,7 +10,10 @@ import Settings
 
 /// `--config FILE`, which nearly every command takes.
 struct ConfigOption: ParsableArguments {
-    @Option(name: .long, help: "The settings file of the task (YAML).")
+    @Option(
+        name: .long,
+        help: ArgumentHelp("The settings file of the task (YAML).", valueName: "file")
+    )
     var config: String
 
     /// Reads the settings file; blocks.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The findings of `check` for people and for programs: aligned lines with a sum at the end, or a
-// JSON array. Names come from the source, so control characters never reach the terminal.
+// JSON array.
 
 import Foundation
 import Replication
@@ -13,15 +13,18 @@ enum FindingsReport {
     /// `colors` is for terminals. Ends in a line feed.
     static func text(_ findings: [Finding], colors: Bool) -> String {
         // A single long name does not push all the others to the right.
-        let width = findings.map { printable($0.subject).count }.filter { $0 <= 40 }.max() ?? 0
+        let width =
+            findings.map { TerminalText.printable($0.subject).count }.filter { $0 <= 40 }.max() ?? 0
         var text = ""
         for finding in findings {
-            let level = padded(finding.level.rawValue, to: 8)
+            let level = TerminalText.padded(finding.level.rawValue, to: 8)
             text += colors ? "\(color(finding.level))\(level)\u{1B}[0m" : level
-            text += padded(printable(finding.subject), to: width) + "  "
-            text += printable(finding.found) + "\n"
+            text += TerminalText.padded(TerminalText.printable(finding.subject), to: width) + "  "
+            text += TerminalText.printable(finding.found) + "\n"
             if !finding.mend.isEmpty {
-                text += padded("", to: 8) + "mend: \(printable(finding.mend))\n"
+                text +=
+                    TerminalText.padded("", to: 8)
+                    + "mend: \(TerminalText.printable(finding.mend))\n"
             }
         }
         return text + sum(findings) + "\n"
@@ -47,24 +50,5 @@ enum FindingsReport {
         case .warning: "\u{1B}[33m"
         case .failed: "\u{1B}[31m"
         }
-    }
-
-    private static func padded(_ text: String, to width: Int) -> String {
-        text + String(repeating: " ", count: max(0, width - text.count))
-    }
-
-    /// Line ends become spaces, other control characters question marks.
-    private static func printable(_ text: String) -> String {
-        String(
-            String.UnicodeScalarView(
-                text.unicodeScalars.map { scalar in
-                    switch scalar.properties.generalCategory {
-                    case .control: scalar == "\n" ? " " : "?"
-                    case .format, .lineSeparator, .paragraphSeparator: "?"
-                    default: scalar
-                    }
-                }
-            )
-        )
     }
 }

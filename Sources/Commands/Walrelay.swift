@@ -17,8 +17,30 @@ public struct Walrelay: AsyncParsableCommand {
     public static let configuration = CommandConfiguration(
         commandName: "walrelay",
         abstract: "Copies PostgreSQL tables consistently, then streams every committed change.",
+        discussion: """
+            A task is one settings file. Check it until nothing fails, run it, look at it while it \
+            runs, and tear it down when it is no longer wanted:
+
+              walrelay check    --config orders.yaml
+              walrelay run      --config orders.yaml
+              walrelay status   --config orders.yaml
+              walrelay teardown --config orders.yaml
+
+            EXIT CODES
+              0   done, or stopped on request
+              64  wrong usage
+              65  a source change is refused: DDL that cannot be followed, TRUNCATE
+              70  a defect of walrelay
+              74  the checkpoint and the slot do not fit
+              75  unreachable, and the retries are exhausted
+              77  a prerequisite is not met, or the server refuses the login
+              78  wrong settings
+            """,
         version: walrelayVersion,
-        subcommands: [CheckCommand.self, RunCommand.self]
+        subcommands: [
+            CheckCommand.self, RunCommand.self, StatusCommand.self, SlotsCommand.self,
+            TeardownCommand.self,
+        ]
     )
 
     /// Creates the command; the parser fills it.

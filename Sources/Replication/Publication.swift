@@ -112,6 +112,19 @@ public enum Publication {
         return try read(name, on: connection) == found ? .reused : .altered(fit.tables)
     }
 
+    /// The tasks that have a publication in the connection's database.
+    ///
+    /// Blocks.
+    public static func tasks(
+        on connection: borrowing Connection
+    ) throws(PostgresError) -> Set<String> {
+        let rows = try connection.query(
+            "SELECT pg_catalog.substr(pubname::text, 8) FROM pg_catalog.pg_publication "
+                + "WHERE pg_catalog.left(pubname::text, 7) = 'di_pub_'"
+        )
+        return Set((0..<rows.count).map { rows.text($0, 0) })
+    }
+
     /// Drops the publication; false where there was none.
     ///
     /// Only after the slot is gone: what a slot still has to decode needs its publication.

@@ -85,6 +85,8 @@ public struct SlotState: Sendable, Equatable {
     public var invalidationReason: String?
     /// Since when nobody uses it, in the server's text, UTC; from 17 on.
     public var inactiveSince: String?
+    /// For how many seconds nobody has used it, by the server's clock; from 17 on.
+    public var inactiveSeconds: Int64?
     /// Whether prepared transactions are decoded before their commit; from 14 on.
     public var isTwoPhase: Bool
     /// Whether it goes with the session that made it.
@@ -119,6 +121,10 @@ public struct SlotState: Sendable, Equatable {
         func column(_ name: String, from first: Int) -> String {
             version >= first ? "s.\(name)" : "NULL"
         }
+        let inactiveSeconds =
+            version >= 170_000
+            ? "pg_catalog.floor(pg_catalog.date_part('epoch', "
+                + "pg_catalog.clock_timestamp() - s.inactive_since))::bigint" : "NULL"
         let rows = try connection.query(
             """
             SELECT s.slot_name, s.plugin, s.slot_type, s.database, s.active, s.active_pid, \
@@ -128,7 +134,8 @@ public struct SlotState: Sendable, Equatable {
             \(column("invalidation_reason", from: 170_000)), \
             \(column("inactive_since", from: 170_000)), \
             CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_wal_lsn_diff( \
-            pg_catalog.pg_current_wal_lsn(), s.restart_lsn)::bigint END \
+            pg_catalog.pg_current_wal_lsn(), s.restart_lsn)::bigint END, \
+            \(inactiveSeconds) \
             FROM pg_catalog.pg_replication_slots s WHERE \(condition) ORDER BY s.slot_name
             """
         )
@@ -146,6 +153,7 @@ public struct SlotState: Sendable, Equatable {
                 safeWALSize: rows.integer(row, 10),
                 invalidationReason: rows.value(row, 12),
                 inactiveSince: rows.value(row, 13),
+                inactiveSeconds: rows.integer(row, 15),
                 isTwoPhase: rows.flag(row, 11),
                 isTemporary: rows.flag(row, 8),
                 retainedBytes: rows.integer(row, 14)

@@ -40,6 +40,11 @@ public protocol Sink: AnyObject {
     /// Lets go of files and connections; what was not committed is rolled back.
     func close() throws
 
+    /// Ends the task in this sink: the checkpoint goes, the data stays, the sink is closed.
+    ///
+    /// To be called on an open sink.
+    func removeCheckpoint() throws
+
     /// Whether a checkpoint that was committed is still there on the next start.
     ///
     /// A pipe cannot keep one: there the position of the slot is all there is, and a change may
@@ -51,6 +56,9 @@ public protocol Sink: AnyObject {
 }
 
 extension Sink {
+    /// Closes the sink, which suffices where no checkpoint is kept.
+    public func removeCheckpoint() throws { try close() }
+
     /// True: nearly all sinks do.
     public var keepsCheckpoint: Bool { true }
 }

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One slot as `slots` shows it: what the server says of it, which task it serves, and whether that
+// task's publication is there. The JSON of `slots list --json` has these keys; what is not known,
+// or what the server's version does not tell, is null.
+
+import ChangeModel
+import LibPQ
+import Replication
+
+/// A slot for a report.
+struct SlotRow: Sendable, Equatable {
+    var slot: String
+    /// The task, where the slot is named `di_slot_<task>`.
+    var task: String?
+    var database: String?
+    var plugin: String?
+    var active = false
+    var activePID: Int?
+    /// WAL that the server keeps for it; nil where it is lost, and on a standby.
+    var retainedBytes: Int64?
+    /// From 13 on.
+    var walStatus: String?
+    /// WAL that may still be written before it is lost; from 13 on, nil without a limit.
+    var safeWALBytes: Int64?
+    /// From 17 on.
+    var invalidationReason: String?
+    /// UTC, from 17 on.
+    var inactiveSince: String?
+    /// From 17 on.
+    var inactiveSeconds: Int64?
+    var restartLSN: String?
+    var confirmedFlushLSN: String?
+    /// The task's publication; nil where there is none, and where it would be in another database.
+    var publication: String?
+    /// Whether the slot belongs to the database that was asked, so that a publication would show.
+    var isOfThisDatabase = true
+
+    /// Whether the server has removed WAL that the slot needs.
+    var isLost: Bool { walStatus == "lost" || invalidationReason != nil }
+}
+
+extension SlotRow {
+    /// All logical slots of the server, by name.
+    ///
+    /// Blocks.
+    static func all(on connection: borrowing Connection) throws(PostgresError) -> [SlotRow] {
+        let slots = try SlotState.all(on: connection)
+        let published = try Publication.tasks(on: connection)
+        let database = try connection.query("SELECT pg_catalog.current_database()").text(0, 0)
+        return slots.filter { $0.type == "logical" }.map { state in
+            SlotRow(state, published: published, database: database)
+        }
+    }
+
+    private init(_ state: SlotState, published: Set<String>, database: String) {
+        slot = state.name
+        task = Slot.task(ofSlot: state.name)
+        self.database = state.database
+        plugin = state.plugin
+        active = state.isActive
+        activePID = state.activePID
+        retainedBytes = state.isLost ? nil : state.retainedBytes
+        walStatus = state.walStatus
+        safeWALBytes = state.safeWALSize
+        invalidationReason = state.invalidationReason
+        inactiveSince = state.inactiveSince
+        inactiveSeconds = state.isActive ? nil : state.inactiveSeconds
+        restartLSN = state.restartLSN?.description
+        confirmedFlushLSN = state.confirmedFlushLSN?.description
+        isOfThisDatabase = state.database == database
+        publication = task.flatMap {
+            isOfThisDatabase && published.contains($0) ? Publication.name(task: $0) : nil
+        }
+    }
+}
+
+extension SlotRow: Encodable {
+    private enum CodingKeys: String, CodingKey {
+        case slot, task, database, plugin, active, activePID, retainedBytes, walStatus
+        case safeWALBytes, invalidationReason, inactiveSince, inactiveSeconds, restartLSN
+        case confirmedFlushLSN, publication
+    }
+
+    /// Encodes every key, unknown values as null.
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(slot, forKey: .slot)
+        try container.encode(task, forKey: .task)
+        try container.encode(database, forKey: .database)
+        try container.encode(plugin, forKey: .plugin)
+        try container.encode(active, forKey: .active)
+        try container.encode(activePID, forKey: .activePID)
+        try container.encode(retainedBytes, forKey: .retainedBytes)
+        try container.encode(walStatus, forKey: .walStatus)
+        try container.encode(safeWALBytes, forKey: .safeWALBytes)
+        try container.encode(invalidationReason, forKey: .invalidationReason)
+        try container.encode(inactiveSince, forKey: .inactiveSince)
+        try container.encode(inactiveSeconds, forKey: .inactiveSeconds)
+        try container.encode(restartLSN, forKey: .restartLSN)
+        try container.encode(confirmedFlushLSN, forKey: .confirmedFlushLSN)
+        try container.encode(publication, forKey: .publication)
+    }
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// `walrelay teardown`: everything that a task has left in the source and, in the sink, its
+// checkpoint. The sink is opened first, which keeps a running daemon out and finds out about
+// trouble before anything is gone. Whatever it is interrupted by, it can be run again.
+
+import ArgumentParser
+import ChangeModel
+import Foundation
+import LibPQ
+import Logging
+import Replication
+import Settings
+import Sink
+
+struct TeardownCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "teardown",
+        abstract: "Undeploy a task: drop its slot, its publication and its checkpoint.",
+        discussion: """
+            The data in the sink stays. Run again, the task begins anew, with a new snapshot. \
+            Refuses while the task is running: stop it first. What is gone already is passed \
+            over, so that a teardown that was interrupted can be run again.
+            """
+    )
+
+    @OptionGroup var config: ConfigOption
+    @OptionGroup var confirmation: Confirmation
+
+    func run() async throws {
+        let settings = try config.load()
+        try confirmation.requireAnswerable()
+        let parameters = try settings.sourceParameters()
+        let makeSink = try SinkAssembly.sink(
+            settings,
+            database: parameters.database,
+            log: Logger(label: "walrelay") { _ in SwiftLogNoOpLogHandler() }
+        )
+        let teardown = Teardown(task: settings.task)
+        try await asking(parameters, "looking for the slot") { try teardown.verify(on: $0) }
+        let question =
+            "Drop the slot, the publication and the checkpoint of task \(settings.task)? Its "
+            + "next run begins with a new snapshot; the data in the sink stays."
+        guard confirmation.isGiven(question) else { return print("Nothing was dropped.") }
+        // A directory that is absent holds no checkpoint and need not be made for this.
+        let isSinkThere = settings.sink.directory.map(FileManager.default.fileExists) ?? true
+        try await asking(parameters, "dropping the slot") { connection in
+            let sink = isSinkThere ? try makeSink(ImpatientSupervisor()) : nil
+            try teardown.run(on: connection, sink: sink)
+        }
+    }
+}
+
+extension Settings.Sink {
+    /// The directory of a sink that has one.
+    fileprivate var directory: String? {
+        if case .ndjson(let section) = self { section.directory } else { nil }
+    }
+}
+
+/// The steps of a teardown.
+private struct Teardown: Sendable {
+    let task: String
+
+    /// Throws `slot.active`, exit 77, while the task is running.
+    func verify(on connection: borrowing Connection) throws {
+        let slot = try SlotState.named(Slot.name(task: task), on: connection)
+        if let slot, slot.isActive { throw Slot.active(slot.name, pid: slot.activePID) }
+    }
+
+    /// Drops everything, the slot first: without it the checkpoint leads nowhere, and a run
+    /// between the two says so. The publication comes last, since it may be somebody else's.
+    func run(on connection: borrowing Connection, sink: (any Sink)?) throws {
+        try verify(on: connection)
+        let checkpoint = try sink?.open()
+        do {
+            if let checkpoint, checkpoint.task != task {
+                throw WalrelayError(
+                    "checkpoint.other_task",
+                    exit: .checkpointMismatch,
+                    "The sink holds the checkpoint of task \"\(checkpoint.task)\", "
+                        + "not of \"\(task)\"",
+                    hint: "give each task a sink of its own"
+                )
+            }
+            let slot = Slot.name(task: task)
+            say(try Slot.drop(slot, on: connection), "slot \(slot)")
+            try sink?.removeCheckpoint()
+            say(checkpoint != nil, "checkpoint of the sink")
+        } catch {
+            try? sink?.close()
+            throw error
+        }
+        say(
+            try Publication.drop(task: task, on: connection),
+            "publication \(Publication.name(task: task))"
+        )
+    }
+
+    private func say(_ isDropped: Bool, _ what: String) {
+        print(isDropped ? "dropped \(what)" : "there was no \(what)")
+    }
+}
+
+/// Nobody waits in a command that a person looks at.
+private struct ImpatientSupervisor: SinkSupervisor {
+    func waitBeforeRetry(of error: WalrelayError, attempt: Int) throws {
+        var error = error
+        error.isTransient = false
+        throw error
+    }
+
+    func keepWaiting() -> Bool { false }
+}

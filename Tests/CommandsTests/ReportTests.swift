@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ChangeModel
+import Foundation
+import Pipeline
+import Settings
+import Testing
+
+@testable import Commands
+
+@Suite struct SlotsReportTests {
+    let rows = [
+        SlotRow(
+            slot: "di_slot_old",
+            task: "old",
+            database: "shop",
+            plugin: "pgoutput",
+            retainedBytes: 13_421_772_800,
+            walStatus: "extended",
+            safeWALBytes: 1 << 30,
+            inactiveSince: "2026-01-05 12:00:00+00",
+            inactiveSeconds: 273_600,
+            restartLSN: "0/16B3748"
+        ),
+        SlotRow(
+            slot: "di_slot_orders",
+            task: "orders",
+            database: "shop",
+            plugin: "pgoutput",
+            active: true,
+            activePID: 4711,
+            retainedBytes: 56,
+            walStatus: "reserved",
+            publication: "di_pub_orders"
+        ),
+        SlotRow(
+            slot: "di_slot_x",
+            task: "x",
+            database: "crm",
+            walStatus: "lost",
+            invalidationReason: "wal_removed",
+            isOfThisDatabase: false
+        ),
+        SlotRow(slot: "deb\u{1B}ezium", database: "crm", retainedBytes: 0),
+    ]
+
+    @Test func `slots are a table with what an operator asks first`() {
+        let lines = SlotsReport.text(rows, all: true).split(separator: "\n").map(String.init)
+        #expect(
+            lines.map { $0.replacing(#/ {2,}/#, with: "|") } == [
+                "SLOT|DATABASE|STATE|RETAINED|WAL|PUBLICATION",
+                "di_slot_old|shop|inactive for 3 d 4 h|12.5 GiB|extended, lost after 1 GiB more|none",
+                "di_slot_orders|shop|active, pid 4711|56 bytes|reserved|di_pub_orders",
+                "di_slot_x|crm|inactive|-|lost (wal_removed)|? (in crm)",
+                "deb?ezium|crm|inactive|0 bytes|-|-",
+                "4 slots, 1 active, 1 lost; 12.5 GiB of WAL held back",
+            ]
+        )
+    }
+
+    @Test func `no slot is a sentence`() {
+        #expect(SlotsReport.text([], all: false).contains("--all"))
+        #expect(SlotsReport.text([], all: true) == "The server has no logical slot.\n")
+    }
+
+    @Test func `the json has every key, unknown ones as null`() throws {
+        let object = try JSONSerialization.jsonObject(with: Data(SlotsReport.json(rows).utf8))
+        let slots = try #require(object as? [[String: Any]])
+        #expect(
+            Set(slots[3].keys) == [
+                "slot", "task", "database", "plugin", "active", "activePID", "retainedBytes",
+                "walStatus", "safeWALBytes", "invalidationReason", "inactiveSince",
+                "inactiveSeconds", "restartLSN", "confirmedFlushLSN", "publication",
+            ]
+        )
+        #expect(slots[3]["task"] is NSNull)
+        #expect(slots[0]["retainedBytes"] as? Int == 13_421_772_800)
+        #expect(slots[1]["active"] as? Bool == true)
+    }
+
+    @Test func `a plan says of each slot what and why`() {
+        let plan = SlotsDropPlan(items: [
+            .init(task: "a", name: "di_slot_a", drops: true, dropsPublication: true, reason: "old"),
+            .init(task: "bb", name: "di_slot_bb", drops: false, reason: "in use by pid 4711"),
+        ])
+        #expect(
+            SlotsReport.text(plan) == """
+                drop  di_slot_a + di_pub_a  old
+                keep  di_slot_bb            in use by pid 4711
+
+                """
+        )
+    }
+}
+
+@Suite struct StatusReportTests {
+    @Test func `a task that has just begun shows dashes, not zeros`() {
+        let text = StatusReport.text(TaskStatus(task: "orders", version: "1", sinkKind: "ndjson"))
+        #expect(text.hasPrefix("task         orders, checking\nsource       -\nslot         -\n"))
+        #expect(text.contains("\nlag          -\n"))
+        #expect(text.contains("\nlast error   none\n"))
+    }
+
+    @Test func `a snapshot is shown table by table`() {
+        var status = TaskStatus(task: "orders", version: "1", sinkKind: "ndjson")
+        status.phase = .snapshotting
+        status.snapshot.tables = [
+            .init(
+                table: "public.big",
+                state: .copying,
+                rowsEstimated: 5_000_000,
+                rowsCopied: 1_234_567,
+                bytesCopied: 1 << 27
+            ),
+            .init(
+                table: "public.s\u{1B}[2J",
+                state: .done,
+                rowsEstimated: 9,
+                rowsCopied: 10,
+                bytesCopied: 1
+            ),
+        ]
+        let text = StatusReport.text(status)
+        #expect(text.contains("snapshot     1 of 2 tables done, 1,234,577 rows\n"))
+        #expect(
+            text.hasSuffix(
+                """
+                  public.big    copying  1,234,567 of about 5,000,000 rows  128 MiB
+                  public.s?[2J  done     10 rows                            1 byte
+
+                """
+            )
+        )
+    }
+
+    @Test func `slot, lag, rate and the last error with its way out are there`() {
+        var status = TaskStatus(task: "orders", version: "1", sinkKind: "ndjson")
+        status.source.slot = "di_slot_orders"
+        status.source.walStatus = "reserved"
+        status.source.retainedBytes = 3 << 20
+        status.source.lagBytes = 1536
+        status.stream.lagMilliseconds = 125_000
+        status.stream.changesPerSecond = 1_999.6
+        status.sink.details = ["length": 1_000, "file": "000000000001.ndjson.open"]
+        status.lastError = .init(code: "a.b", message: "broke", hint: "mend it", at: "2026")
+        let text = StatusReport.text(status)
+        #expect(text.contains("slot         di_slot_orders, reserved, holds back 3 MiB of WAL\n"))
+        #expect(text.contains("lag          1.5 KiB, 2 min 5 s\n"))
+        #expect(text.contains("rate         2,000 changes/s; since"))
+        #expect(text.contains("sink         ndjson, file 000000000001.ndjson.open, length 1,000\n"))
+        #expect(text.contains("last error   2026  broke [a.b]\n             try: mend it\n"))
+    }
+}
+
+@Suite struct StatusAddressTests {
+    private func url(_ listen: Endpoint?) throws -> String {
+        var settings = Settings(
+            task: "orders",
+            source: .init(.server(hosts: [], ports: [], database: "shop", user: nil)),
+            tables: .init(include: [], exclude: []),
+            sink: .stream
+        )
+        settings.http.listen = listen
+        return try StatusAddress(settings: settings, path: "o.yaml").url.absoluteString
+    }
+
+    @Test func `an address that stands for all is asked on this machine`() throws {
+        #expect(try url(Endpoint(host: "0.0.0.0", port: 9)) == "http://127.0.0.1:9/status")
+        #expect(try url(Endpoint(host: "::", port: 9)) == "http://[::1]:9/status")
+        #expect(try url(Endpoint(host: "box", port: 9)) == "http://box:9/status")
+        #expect(throws: (any Error).self) { try url(nil) }
+        #expect(throws: (any Error).self) { try url(Endpoint(host: "box", port: 0)) }
+    }
+
+    @Test func `a URL may leave its path out`() throws {
+        for (text, url) in [
+            "http://h:8085": "http://h:8085/status", "http://h/": "http://h/status",
+            "https://h/cdc/status": "https://h/cdc/status",
+        ] {
+            #expect(try StatusAddress(url: text).url.absoluteString == url)
+        }
+        for text in ["h:8085", "ftp://h", "http://", "", "a b"] {
+            #expect(throws: (any Error).self) { try StatusAddress(url: text) }
+        }
+    }
+}
+
+@Suite struct TerminalTextTests {
+    @Test(arguments: [
+        (0, "0 bytes"), (1, "1 byte"), (1023, "1023 bytes"), (1024, "1 KiB"), (1_588, "1.5 KiB"),
+        (1_048_575, "1023.9 KiB"), (1 << 30, "1 GiB"), (Int64.max, "8191.9 PiB"),
+        (Int64.min, "-8192 PiB"),
+    ])
+    func `bytes are cut off to one decimal`(count: Int64, text: String) {
+        #expect(TerminalText.bytes(count) == text)
+    }
+
+    @Test(arguments: [
+        (0, "0 s"), (59, "59 s"), (60, "1 min"), (3_661, "1 h 1 min"), (86_400 * 3, "3 d"),
+        (-5, "0 s"),
+    ])
+    func `times have two units`(seconds: Int64, text: String) {
+        #expect(TerminalText.time(seconds: seconds) == text)
+    }
+
+    @Test(arguments: [(0, "0"), (999, "999"), (1_000, "1,000"), (-1_234_567, "-1,234,567")])
+    func `digits come in groups`(number: Int, text: String) {
+        #expect(TerminalText.grouped(number) == text)
+    }
+}
