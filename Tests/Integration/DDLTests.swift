@@ -53,7 +53,7 @@ struct DDLTests {
         moment: Moment
     ) async throws {
         let name = "\(example.name)_\(moment)"
-        let task = try await DatabaseTask(name, on: SharedCluster.all.cluster())
+        let task = try await DatabaseTask(name, on: VersionClusters.all.cluster())
         try await task.sql(DDLCase.tables + example.setup)
         try task.write(more: Self.settings(moment))
         let change = DDLCase.before + DDLCase.transaction(example.change)
@@ -97,7 +97,7 @@ struct DDLTests {
         moment: Moment
     ) async throws {
         let name = "add_\(example.key)_\(moment)"
-        let task = try await DatabaseTask(name, on: SharedCluster.all.cluster())
+        let task = try await DatabaseTask(name, on: VersionClusters.all.cluster())
         let isFull = example.key == "under_full"
         try await task.sql(
             DDLCase.tables + (isFull ? "ALTER TABLE t REPLICA IDENTITY FULL" : "")
@@ -158,7 +158,7 @@ struct DDLTests {
         moment: Moment
     ) async throws {
         let name = "\(example.name)_\(moment)"
-        let task = try await DatabaseTask(name, on: SharedCluster.all.cluster())
+        let task = try await DatabaseTask(name, on: VersionClusters.all.cluster())
         try await task.sql(DDLCase.tables)
         try task.write(
             tables: "{ include: [public.t, public.other] }",
@@ -206,7 +206,7 @@ struct DDLTests {
         moment: Moment
     ) async throws {
         let name = "\(example.key)_\(moment)"
-        let task = try await DatabaseTask(name, on: SharedCluster.all.cluster())
+        let task = try await DatabaseTask(name, on: VersionClusters.all.cluster())
         try await task.sql(DDLCase.tables)
         try task.write(more: Self.settings(moment))
         let change = DDLCase.before + DDLCase.transaction(example.value, touch: nil)

@@ -6,8 +6,8 @@ import Foundation
 import Support
 
 /// Clusters that live as long as the test process, one a version.
-actor SharedCluster {
-    static let all = SharedCluster()
+actor VersionClusters {
+    static let all = VersionClusters()
     private var clusters: [PostgresVersion: Task<PostgresCluster, any Error>] = [:]
 
     /// The version's cluster, started at the first call.

@@ -52,7 +52,7 @@ struct TruncatePolicyTests {
     }
 
     private func makeTask(_ name: String, more: String) async throws -> DatabaseTask {
-        let task = try await DatabaseTask(name, on: SharedCluster.all.cluster())
+        let task = try await DatabaseTask(name, on: VersionClusters.all.cluster())
         try await task.sql(
             """
             CREATE TABLE other (id int PRIMARY KEY, n int);
