@@ -87,7 +87,7 @@ let package = Package(
         tests("Commands", ["Replication", "Support"]),
         .testTarget(
             name: "Integration",
-            dependencies: ["Support", "walrelay"],
+            dependencies: ["Sink", "Support", "walrelay"],
             path: "Tests/Integration",
             swiftSettings: house
         ),

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Kills a task's daemon at random moments, in its snapshot and in its stream, and takes the
+// server away in between. Every daemon has to be alive when its moment comes: one that ended by
+// itself is a finding.
+import Glibc
+import Support
+
+struct KillCampaign {
+    let task: RelayTask
+    /// kill -9 of the daemon, the first quarter of them within the snapshot.
+    var kills = 20
+    /// Immediate shutdowns of the server, each while a daemon is at work.
+    var restarts = 2
+    /// Between two kills, on average.
+    var interval: Duration
+    /// How much longer each write takes while a snapshot is to be killed; debug builds only.
+    var writePause = "30ms"
+    /// Kills that met an unfinished snapshot.
+    private(set) var killsInSnapshot = 0
+
+    init(_ task: RelayTask, kills: Int, restarts: Int, interval: Duration) {
+        self.task = task
+        self.kills = kills
+        self.restarts = restarts
+        self.interval = interval
+    }
+
+    mutating func run(using random: inout SeededGenerator) async throws {
+        let early = max(2, kills / 4)
+        for _ in 0..<early { try await killInSnapshot(using: &random) }
+        let first = try task.start()
+        try await task.waitForPhase("streaming", of: first)
+        try await kill(first)
+        var moments = Array(0..<kills - early - 1).shuffled(using: &random)
+        let restartAt = Set(moments.prefix(restarts))
+        moments.sort()
+        for moment in moments {
+            let daemon = try task.start()
+            try await pause(upTo: interval * 2, using: &random)
+            if restartAt.contains(moment) {
+                try await task.cluster.restart(.immediate)
+                try await pause(upTo: interval, using: &random)
+            }
+            try await kill(daemon)
+        }
+    }
+
+    private mutating func killInSnapshot(using random: inout SeededGenerator) async throws {
+        let isSlow = TestKnob.hasFailpoints
+        let daemon = try task.start(pause: isSlow ? "sink.before_write=\(writePause)" : nil)
+        try await daemon.waitForLog("snapshotting")
+        try await pause(upTo: .milliseconds(isSlow ? 1_000 : 200), using: &random)
+        try await kill(daemon)
+        let state = try task.checkpoint("snapshot")
+        if state == "running" { killsInSnapshot += 1 }
+    }
+
+    private func pause(upTo limit: Duration, using random: inout SeededGenerator) async throws {
+        try await Task.sleep(for: limit * Double.random(in: 0..<1, using: &random))
+    }
+
+    private func kill(_ daemon: DaemonProcess) async throws {
+        daemon.kill(SIGKILL)
+        let status = try await daemon.wait()
+        guard status == .signal(SIGKILL) else {
+            throw SupportError("it ended by itself with \(status)\n\(daemon.stderr.suffix(4_000))")
+        }
+    }
+}
