@@ -36,6 +36,7 @@ extension TaskRunner {
         }
         resolveUntil(&run, facts: facts)
         let slot = try SlotState.named(options.slot, on: control)
+        if let slot, slot.isBeingMade { throw beingMade(slot) }
         if let checkpoint = run.checkpoint {
             try CheckpointFit.verify(checkpoint, against: slot, options: options, facts: facts)
         }
@@ -63,6 +64,20 @@ extension TaskRunner {
             facts: facts,
             control: control,
             retry: &retry
+        )
+    }
+
+    /// A killed run's session goes on making the slot until the transactions that it waits for
+    /// have ended; only then it is known whether the slot stays or goes.
+    private func beingMade(_ slot: SlotState) -> WalrelayError {
+        let session = slot.activePID.map { "\($0)" } ?? "?"
+        return WalrelayError(
+            "slot.being_made",
+            exit: .unreachable,
+            "The slot \(slot.name) is being made by the session with PID \(session), which waits "
+                + "for transactions that are open on the source",
+            hint: "end those transactions, or SELECT pg_terminate_backend(\(session));",
+            isTransient: true
         )
     }
 

@@ -88,6 +88,8 @@ extension TaskRunner {
         monitor: SourceMonitor,
         retry: inout RetryPolicy
     ) throws {
+        // Changes of the transaction that goes on: written, and not durable before its end.
+        var unfinished = 0
         while !session.queue.isDrained {
             board.beat(.sink)
             if stop.isRequested { session.stop.request() }
@@ -96,9 +98,13 @@ extension TaskRunner {
             try sink.write(batch)
             if let checkpoint = batch.checkpoint {
                 try commit(checkpoint, of: batch, to: sink, session: session)
+                note(batch, durable: unfinished + batch.committedCount)
+                unfinished = 0
                 run.checkpoint = checkpoint
                 retry.succeed()
             }
+            unfinished +=
+                batch.changes.count - (batch.checkpoint == nil ? 0 : batch.committedCount)
             session.queue.recycle(batch)
         }
     }
@@ -113,17 +119,20 @@ extension TaskRunner {
         try sink.commit(checkpoint)
         Failpoint.hit(.afterCheckpointBeforeFeedback)
         session.position.advanceDurable(to: checkpoint.position)
-        let lastCommit = batch.transactions.last?.commitTime.microseconds
-        board.addChanges(
-            batch.changes.count,
-            transactions: batch.committedTransactions,
-            commitTime: batch.committedCount > 0 ? lastCommit : nil
-        )
         board.update { status in
             status.stream.durableLSN = checkpoint.position.description
             status.stream.receivedLSN = session.position.received.description
         }
         publish(sink.statistics)
+    }
+
+    private func note(_ batch: borrowing ChangeBatch, durable changes: Int) {
+        let lastCommit = batch.transactions.last?.commitTime.microseconds
+        board.addChanges(
+            changes,
+            transactions: batch.committedTransactions,
+            commitTime: batch.committedCount > 0 ? lastCommit : nil
+        )
     }
 
     /// Often enough for the server's patience, whatever it is set to.

@@ -97,6 +97,9 @@ public struct SlotState: Sendable, Equatable {
     /// Whether the server has removed WAL that the slot needs, or given it up otherwise.
     public var isLost: Bool { walStatus == "lost" || invalidationReason != nil }
 
+    /// Whether another session is still making it: it may yet go with that session.
+    public var isBeingMade: Bool { type == "logical" && confirmedFlushLSN == nil && !isLost }
+
     /// The slot of a name; `nil` where there is none.
     ///
     /// Blocks.

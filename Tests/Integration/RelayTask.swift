@@ -65,7 +65,11 @@ struct RelayTask: Sendable {
     // MARK: Daemons
 
     /// Starts `walrelay run`; each in the environment that the test wants.
-    func start(_ options: [String] = [], failpoint: String? = nil, pause: String? = nil) throws
+    func start(
+        _ options: [String] = [],
+        failpoint: String? = nil,
+        pause: String? = nil
+    ) throws
         -> DaemonProcess
     {
         var environment: [String: String] = [:]

@@ -109,9 +109,15 @@ public final class DaemonProcess: Sendable {
     ) async throws {
         do {
             try await eventually(what, timeout: timeout) {
-                if try await condition() { return true }
+                let result: Result<Bool, any Error>
+                do {
+                    result = .success(try await condition())
+                } catch {
+                    result = .failure(error)
+                }
+                if case .success(true) = result { return true }
                 if let status = self.status { throw Ended(status: status) }
-                return false
+                return try result.get()
             } giveUp: {
                 $0 is Ended
             }
