@@ -127,7 +127,8 @@ extension CheckpointDocument: Decodable {
             throw DecodingError.dataCorruptedError(
                 forKey: .version,
                 in: values,
-                debugDescription: "version \(version) is not known here, only \(Self.version)"
+                debugDescription: "version \(version) is not known here, only \(Self.version):"
+                    + " another walrelay wrote it"
             )
         }
         let file = try values.decode(String.self, forKey: .file)
@@ -182,6 +183,12 @@ extension CheckpointDocument: Decodable {
     /// Parses the bytes of the file in `directory`; throws `sink.checkpoint_malformed`.
     init(parsing bytes: [UInt8], in directory: String) throws(WalrelayError) {
         let data = Data(bytes)
+        guard bytes.first(where: { $0 > 0x20 }) == UInt8(ascii: "{") else {
+            throw .checkpointMalformed(
+                directory,
+                bytes.isEmpty ? "it is empty" : "it is no JSON object"
+            )
+        }
         do {
             self = try JSONDecoder().decode(CheckpointDocument.self, from: data)
         } catch {

@@ -37,6 +37,8 @@ extension TaskRunner {
         resolveUntil(&run, facts: facts)
         let slot = try SlotState.named(options.slot, on: control)
         if let slot, slot.isBeingMade { throw beingMade(slot) }
+        // Before the positions are compared: whoever holds the slot moves it.
+        if let slot, slot.isActive, options.snapshot != .only { throw Self.inUse(slot) }
         if let checkpoint = run.checkpoint {
             try CheckpointFit.verify(checkpoint, against: slot, options: options, facts: facts)
         }
@@ -100,6 +102,19 @@ extension TaskRunner {
             exit: .prerequisite,
             "The server at \(options.source.destination) has become a standby",
             hint: "set source.host to the primary, or to all hosts, separated by commas",
+            isTransient: true
+        )
+    }
+
+    /// A slot that a daemon which died has left is free again as soon as the server notices.
+    private static func inUse(_ slot: SlotState) -> WalrelayError {
+        let pid = slot.activePID.map { " (pid \($0))" } ?? ""
+        return WalrelayError(
+            "slot.in_use",
+            exit: .unreachable,
+            "The slot \(slot.name) is held by another session of the server\(pid)",
+            hint: "stop the other walrelay of this task, or give this task another name; "
+                + "SELECT * FROM pg_stat_replication; shows where it runs",
             isTransient: true
         )
     }

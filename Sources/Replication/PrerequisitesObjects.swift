@@ -133,7 +133,8 @@ extension CheckedSource {
         guard let publication else {
             // What was written between the slot's position and a new publication cannot be decoded:
             // up to 17 the stream fails there, from 18 on it skips it without a word.
-            guard let slot else {
+            // A slot that cannot serve the task is told by itself.
+            guard let slot, slotObstacle(slot) == nil else {
                 return [
                     Finding("publication", .ok, subject: subject, found: "absent, will be created")
                 ]

@@ -21,7 +21,7 @@ enum StreamFault {
                 exit: .unreachable,
                 "The slot \(slot) is held by another session: \(error.message)",
                 hint: "stop the other walrelay of this task, or give this task another name; "
-                    + "SELECT * FROM pg_stat_replication; shows who holds it",
+                    + "SELECT * FROM pg_stat_replication; shows where it runs",
                 isTransient: true
             )
         case "42704" where error.message.contains(publication):
