@@ -30,6 +30,10 @@ public struct Checkpoint: Sendable, Equatable, Codable {
     public var snapshotLSN: LSN?
     /// The relations as last seen before `position`, in the order of their OIDs.
     public var relations: [Relation]
+    /// The types of the relations' columns that are not built in.
+    ///
+    /// Changes that are still to come may be of a type that the catalog has no more.
+    public var types: [TypeEntry]
 
     /// Creates a checkpoint.
     public init(
@@ -40,7 +44,8 @@ public struct Checkpoint: Sendable, Equatable, Codable {
         position: LSN,
         snapshot: SnapshotState,
         snapshotLSN: LSN?,
-        relations: [Relation]
+        relations: [Relation],
+        types: [TypeEntry] = []
     ) {
         self.task = task
         self.systemIdentifier = systemIdentifier
@@ -50,5 +55,6 @@ public struct Checkpoint: Sendable, Equatable, Codable {
         self.snapshot = snapshot
         self.snapshotLSN = snapshotLSN
         self.relations = relations
+        self.types = types
     }
 }

@@ -10,9 +10,9 @@
 // each round adds what was missing, and an OID that the server has no more is added as `.base`.
 
 /// A row of pg_type, as far as the meaning of values depends on it.
-public struct TypeEntry: Sendable, Hashable {
+public struct TypeEntry: Sendable, Hashable, Codable {
     /// `pg_type.typtype`.
-    public enum Kind: UInt8, Sendable {
+    public enum Kind: UInt8, Sendable, Codable {
         /// A base type; also what to say of an OID that pg_type does not know any more.
         case base = 0x62
         /// A row type.
@@ -102,6 +102,20 @@ public struct TypeCatalog: Sendable, Equatable {
             }
         }
         return missing.sorted()
+    }
+
+    /// The entries that the relations' columns lead to, in the order of their OIDs.
+    public func entries(for relations: some Sequence<Relation>) -> [TypeEntry] {
+        var found: [UInt32: TypeEntry] = [:]
+        for column in relations.lazy.flatMap(\.columns) {
+            var oid = column.typeOID
+            while found[oid] == nil, let entry = entries[oid] {
+                found[oid] = entry
+                guard let next = Self.next(after: entry) else { break }
+                oid = next
+            }
+        }
+        return found.values.sorted { $0.oid < $1.oid }
     }
 
     /// The types of the relation's columns, in their order; what is unknown is text.

@@ -83,7 +83,8 @@ public struct ConnectionParameters: Sendable {
         "DateStyle": "ISO", "IntervalStyle": "iso_8601", "TimeZone": "UTC",
         "extra_float_digits": "3", "bytea_output": "hex", "lc_monetary": "C",
         "idle_in_transaction_session_timeout": "0", "statement_timeout": "0", "lock_timeout": "0",
-        "search_path": "pg_catalog", "xmlbinary": "base64",
+        "search_path": "pg_catalog", "xmlbinary": "base64", "quote_all_identifiers": "off",
+        "standard_conforming_strings": "on",
     ]
 
     /// What libpq is given, in the order in which a later one wins: our defaults, the connection

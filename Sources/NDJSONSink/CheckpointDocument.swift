@@ -26,6 +26,8 @@ struct CheckpointDocument: Equatable {
 struct CheckpointEncoder {
     private var relations: [Relation] = []
     private var relationBytes: [UInt8] = Array("[]".utf8)
+    private var types: [TypeEntry] = []
+    private var typeBytes: [UInt8] = []
 
     /// The document's bytes, one key a line.
     mutating func encode(_ document: CheckpointDocument) -> [UInt8] {
@@ -56,7 +58,29 @@ struct CheckpointEncoder {
             relationBytes = Self.bytes(of: relations)
         }
         out += relationBytes
+        if checkpoint.types != types {
+            types = checkpoint.types
+            typeBytes = Self.bytes(of: types)
+        }
+        out += typeBytes
         out.append("}\n")
+        return out
+    }
+
+    /// The key and its value; nothing where there are none.
+    private static func bytes(of types: [TypeEntry]) -> [UInt8] {
+        var out: [UInt8] = []
+        for (index, type) in types.enumerated() {
+            out.append(index == 0 ? ",\n \"types\":[\n  {" : ",\n  {")
+            out.append("\"oid\":\(type.oid),\"schema\":")
+            out.append(quoted: type.schema)
+            out.append(",\"name\":")
+            out.append(quoted: type.name)
+            out.append(",\"kind\":\(type.kind.rawValue),\"element\":\(type.element)")
+            out.append(",\"base\":\(type.base),\"baseModifier\":\(type.baseModifier)")
+            out.append(",\"delimiter\":\(type.delimiter)}")
+        }
+        if !types.isEmpty { out.append("]") }
         return out
     }
 
@@ -116,7 +140,7 @@ extension [UInt8] {
 extension CheckpointDocument: Decodable {
     private enum Key: String, CodingKey {
         case version, task, file, length, position, snapshot, snapshotLSN
-        case systemIdentifier, database, slot, relations
+        case systemIdentifier, database, slot, relations, types
     }
 
     /// Decodes a document of this version.
@@ -160,7 +184,8 @@ extension CheckpointDocument: Decodable {
             position: try values.decode(LSN.self, forKey: .position),
             snapshot: try values.decode(Checkpoint.SnapshotState.self, forKey: .snapshot),
             snapshotLSN: try values.decodeIfPresent(LSN.self, forKey: .snapshotLSN),
-            relations: try values.decode([Relation].self, forKey: .relations)
+            relations: try values.decode([Relation].self, forKey: .relations),
+            types: try values.decodeIfPresent([TypeEntry].self, forKey: .types) ?? []
         )
     }
 

@@ -182,11 +182,12 @@ extension TaskRunner {
         if goesOn, let slot, let confirmed = slot.confirmedFlushLSN {
             try ensurePublication(of: tables, on: control)
             log.notice("going on from the position of the slot", metadata: ["lsn": "\(confirmed)"])
-            let checkpoint = checkpoint(
+            let checkpoint = try checkpoint(
                 position: confirmed,
                 snapshotLSN: nil,
                 state: .complete,
                 relations: tables.map(\.relation),
+                types: Self.types(of: tables.map(\.relation), on: control),
                 facts: facts
             )
             try sink.commit(checkpoint)
@@ -230,6 +231,7 @@ extension TaskRunner {
         snapshotLSN: LSN?,
         state: Checkpoint.SnapshotState,
         relations: [Relation],
+        types: TypeCatalog,
         facts: ServerFacts
     ) -> Checkpoint {
         Checkpoint(
@@ -240,16 +242,20 @@ extension TaskRunner {
             position: position,
             snapshot: state,
             snapshotLSN: snapshotLSN,
-            relations: relations.sorted { $0.oid < $1.oid }
+            relations: relations.sorted { $0.oid < $1.oid },
+            types: types.entries(for: relations)
         )
     }
 
-    /// The catalog's types that a relation needs and that are not built in.
+    /// The types that the relations need and that are not built in; those that are not `known` are
+    /// looked up in the catalog.
     static func types(
         of relations: [Relation],
+        known: [TypeEntry] = [],
         on connection: borrowing Connection
     ) throws -> TypeCatalog {
         var types = TypeCatalog()
+        for entry in known { types.add(entry) }
         let unknown = Set(relations.flatMap { types.unknown(in: $0) })
         guard !unknown.isEmpty else { return types }
         for entry in try SourceCatalog.types(unknown, on: connection) { types.add(entry) }

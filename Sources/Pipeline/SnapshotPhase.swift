@@ -31,6 +31,7 @@ extension TaskRunner {
                 snapshotLSN: nil,
                 state: .running,
                 relations: [],
+                types: TypeCatalog(),
                 facts: facts
             )
         )
@@ -57,15 +58,16 @@ extension TaskRunner {
                 isTransient: true
             )
         }
+        let types = try Self.types(of: current.map(\.relation), on: taken.connection)
         let done = checkpoint(
             position: taken.consistentPoint,
             snapshotLSN: taken.consistentPoint,
             state: .complete,
             relations: current.map(\.relation),
+            types: types,
             facts: facts
         )
         if options.snapshot != .never {
-            let types = try Self.types(of: current.map(\.relation), on: taken.connection)
             try copy(current, types: types, taken: taken, to: sink)
         }
         try sink.commit(done)

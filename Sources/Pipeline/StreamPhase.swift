@@ -34,7 +34,7 @@ extension TaskRunner {
             provisional: run.isBaselineProvisional,
             acceptedNames: watch.baseline.acceptedNames,
             until: run.until,
-            types: Self.types(of: start.relations, on: control),
+            types: Self.types(of: start.relations, known: start.types, on: control),
             statusInterval: Self.statusInterval(on: control),
             runner: self
         )

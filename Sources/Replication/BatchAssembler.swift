@@ -277,6 +277,7 @@ public struct BatchAssembler {
             position = max(position, commit.endLSN)
             if baselineChanged {
                 checkpoint.relations = baseline.values.sorted { $0.oid < $1.oid }
+                checkpoint.types = types.entries(for: checkpoint.relations)
                 baselineChanged = false
             }
         }

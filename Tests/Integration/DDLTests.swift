@@ -120,6 +120,62 @@ struct DDLTests {
         try await task.end()
     }
 
+    @Test(arguments: PostgresCluster.availableVersions.filter { $0 != .v15 })
+    func `each server version says enough to refuse and to go on`(
+        version: PostgresVersion
+    ) async throws {
+        let task = try await DatabaseTask("ddl_versions", on: SharedCluster.all.cluster(version))
+        try await task.sql(DDLCase.tables)
+        try task.write()
+        try await task.runToNow()
+        // Each in a transaction of its own, met one after another.
+        let cases = ["retype_int", "retype_varchar", "other_primary_key", "drop_column"]
+            .compactMap { name in DDLCase.all.first { $0.name == name } }
+        for example in cases {
+            try await task.sql("\(example.change); UPDATE t SET c = 'x' WHERE id < 5;")
+        }
+        var accepted: [String] = []
+        for example in cases {
+            let found = try await refusal(of: task.start(), says: example.says + ["acceptDDL"])
+            accepted.append("\"\(found.text)\"")
+            try task.write(more: "stream: { acceptDDL: [\(accepted.joined(separator: ", "))] }")
+        }
+        try await task.runToNow()
+        try await task.sql("UPDATE t SET c = c || '!'; DELETE FROM other WHERE id = 1")
+        try await task.runToNow()
+        #expect(try await task.differences(keys: DDLCase.keys) == [])
+        try await task.end()
+    }
+
+    @Test
+    func `types that are gone still give the values of the rows before`() async throws {
+        let task = try await DatabaseTask("types_gone", on: SharedCluster.all.cluster())
+        try await task.sql(
+            """
+            CREATE DOMAIN whole AS int; CREATE TYPE mood AS ENUM ('low');
+            CREATE TABLE t (id int PRIMARY KEY, d whole, m mood[]);
+            INSERT INTO t VALUES (1, 7, '{low}');
+            """
+        )
+        try task.write()
+        try await task.runToNow()
+        try await task.sql(
+            """
+            INSERT INTO t VALUES (2, 7, '{low}');
+            ALTER TABLE t DROP COLUMN d, DROP COLUMN m; DROP DOMAIN whole; DROP TYPE mood;
+            INSERT INTO t VALUES (3);
+            """
+        )
+        _ = try await refusal(of: task.start(), says: [#""d""#, #""m""#])
+        let rows = try task.reader.events().map(\.after)
+        #expect(rows.count == 2)
+        for row in rows {
+            #expect(row?["d"] == .raw("7"))
+            #expect(row?["m"] == .raw(#"["low"]"#))
+        }
+        try await task.end()
+    }
+
     /// What is done to the table, how the settings name it, and what it is called afterwards.
     struct Renaming: Sendable, CustomTestStringConvertible {
         let name: String

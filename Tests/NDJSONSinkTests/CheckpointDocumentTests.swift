@@ -42,6 +42,19 @@ import Testing
                 ]
             )
         }
+        value.types = [
+            TypeEntry(
+                oid: .max,
+                name: name,
+                schema: name,
+                kind: .domain,
+                element: 1,
+                base: .max,
+                baseModifier: .min,
+                delimiter: 0x3B
+            ),
+            TypeEntry(oid: 1, name: "", schema: "", kind: .base),
+        ]
         let document = CheckpointDocument(mark: .start(of: 1), checkpoint: value)
         #expect(try roundTrip(document) == document)
     }
