@@ -124,7 +124,7 @@ struct DDLTests {
     func `each server version says enough to refuse and to go on`(
         version: PostgresVersion
     ) async throws {
-        let task = try await DatabaseTask("ddl_versions", on: SharedCluster.all.cluster(version))
+        let task = try await DatabaseTask("ddl_versions", on: VersionClusters.all.cluster(version))
         try await task.sql(DDLCase.tables)
         try task.write()
         try await task.runToNow()
@@ -149,7 +149,7 @@ struct DDLTests {
 
     @Test
     func `types that are gone still give the values of the rows before`() async throws {
-        let task = try await DatabaseTask("types_gone", on: SharedCluster.all.cluster())
+        let task = try await DatabaseTask("types_gone", on: VersionClusters.all.cluster())
         try await task.sql(
             """
             CREATE DOMAIN whole AS int; CREATE TYPE mood AS ENUM ('low');

@@ -25,7 +25,7 @@ struct IdentityTests {
         version: PostgresVersion = .v15,
         _ setup: String
     ) async throws -> DatabaseTask {
-        let task = try await DatabaseTask(name, on: SharedCluster.all.cluster(version))
+        let task = try await DatabaseTask(name, on: VersionClusters.all.cluster(version))
         try await task.sql(setup)
         return task
     }

@@ -40,7 +40,7 @@ struct TypeTests {
     func `each type has one value, in the snapshot, the stream and the documents`(
         version: PostgresVersion
     ) async throws {
-        let task = try await DatabaseTask("types_all", on: SharedCluster.all.cluster(version))
+        let task = try await DatabaseTask("types_all", on: VersionClusters.all.cluster(version))
         try await task.sql(TypeCase.prelude)
         let cases = try await Self.cases(version, task)
         let columns = cases.enumerated().map { "c\($0) \($1.type)" }.joined(separator: ", ")
@@ -138,7 +138,7 @@ struct TypeTests {
         variant: Variant
     ) async throws {
         let name = "format_\(variant.values.count)"
-        let task = try await DatabaseTask(name, on: SharedCluster.all.cluster())
+        let task = try await DatabaseTask(name, on: VersionClusters.all.cluster())
         let columns = variant.values.enumerated().map { "c\($0) \($1.type)" }
         let values = variant.values.map { "'\($0.sql)'" }.joined(separator: ", ")
         try await task.sql(
@@ -168,7 +168,7 @@ struct TypeTests {
     ) async throws {
         let task = try await DatabaseTask(
             "toast_\(identity.lowercased())",
-            on: SharedCluster.all.cluster()
+            on: VersionClusters.all.cluster()
         )
         try await task.sql(
             """
