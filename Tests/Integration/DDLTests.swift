@@ -147,6 +147,29 @@ struct DDLTests {
         try await task.end()
     }
 
+    @Test(arguments: Moment.allCases)
+    func `a table that is not published any more is a gap`(moment: Moment) async throws {
+        let name = "unpublished_\(moment)"
+        let task = try await DatabaseTask(name, on: VersionClusters.all.cluster())
+        try await task.sql(DDLCase.tables)
+        try task.write()
+        let change = """
+            \(DDLCase.before)
+            ALTER PUBLICATION di_pub_\(name) DROP TABLE t;
+            INSERT INTO t (id, a) VALUES (500, 1); INSERT INTO other VALUES (500, 1);
+            """
+        let daemon = try await meet(change, moment, task)
+        #expect(try await daemon.wait() == .code(74), "\(daemon.stderr)")
+        #expect(daemon.stderr.contains("public.t"), "\(daemon.stderr)")
+        #expect(daemon.stderr.contains("[publication.gap]"), "\(daemon.stderr)")
+        #expect(try await task.start().wait() == .code(74))
+        // Left out, the table does not keep the others from going on.
+        try task.write(tables: "{ include: [public.other] }")
+        try await task.runToNow()
+        #expect(try await task.differences(keys: ["public.other": ["id"]]) == [])
+        try await task.end()
+    }
+
     @Test
     func `types that are gone still give the values of the rows before`() async throws {
         let task = try await DatabaseTask("types_gone", on: VersionClusters.all.cluster())
