@@ -28,6 +28,10 @@ public struct Checkpoint: Sendable, Equatable, Codable {
     public var snapshot: SnapshotState
     /// The slot's consistent point at which the snapshot was taken; `nil` where none was asked for.
     public var snapshotLSN: LSN?
+    /// The OID of the publication that has been streamed; `nil` where it was not noted.
+    ///
+    /// One that was dropped and made again under the same name has another.
+    public var publicationOID: UInt32?
     /// The relations as last seen before `position`, in the order of their OIDs.
     public var relations: [Relation]
     /// The types of the relations' columns that are not built in.
@@ -45,7 +49,8 @@ public struct Checkpoint: Sendable, Equatable, Codable {
         snapshot: SnapshotState,
         snapshotLSN: LSN?,
         relations: [Relation],
-        types: [TypeEntry] = []
+        types: [TypeEntry] = [],
+        publicationOID: UInt32? = nil
     ) {
         self.task = task
         self.systemIdentifier = systemIdentifier
@@ -56,5 +61,6 @@ public struct Checkpoint: Sendable, Equatable, Codable {
         self.snapshotLSN = snapshotLSN
         self.relations = relations
         self.types = types
+        self.publicationOID = publicationOID
     }
 }

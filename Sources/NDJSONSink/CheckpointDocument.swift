@@ -51,6 +51,7 @@ struct CheckpointEncoder {
         out.append(key: "systemIdentifier", string: checkpoint.systemIdentifier)
         out.append(key: "database", string: checkpoint.database)
         out.append(key: "slot", string: checkpoint.slot)
+        if let oid = checkpoint.publicationOID { out.append(",\n \"publicationOID\":\(oid)") }
         out.append(",\n \"relations\":")
         // Equal without a look at the elements for as long as it is the same array.
         if checkpoint.relations != relations {
@@ -140,7 +141,7 @@ extension [UInt8] {
 extension CheckpointDocument: Decodable {
     private enum Key: String, CodingKey {
         case version, task, file, length, position, snapshot, snapshotLSN
-        case systemIdentifier, database, slot, relations, types
+        case systemIdentifier, database, slot, publicationOID, relations, types
     }
 
     /// Decodes a document of this version.
@@ -185,7 +186,8 @@ extension CheckpointDocument: Decodable {
             snapshot: try values.decode(Checkpoint.SnapshotState.self, forKey: .snapshot),
             snapshotLSN: try values.decodeIfPresent(LSN.self, forKey: .snapshotLSN),
             relations: try values.decode([Relation].self, forKey: .relations),
-            types: try values.decodeIfPresent([TypeEntry].self, forKey: .types) ?? []
+            types: try values.decodeIfPresent([TypeEntry].self, forKey: .types) ?? [],
+            publicationOID: try values.decodeIfPresent(UInt32.self, forKey: .publicationOID)
         )
     }
 

@@ -183,6 +183,7 @@ extension TaskRunner {
             try ensurePublication(of: tables, on: control)
             log.notice("going on from the position of the slot", metadata: ["lsn": "\(confirmed)"])
             let checkpoint = try checkpoint(
+                publicationOID: Publication.oid(task: options.task, on: control),
                 position: confirmed,
                 snapshotLSN: nil,
                 state: .complete,
@@ -227,6 +228,7 @@ extension TaskRunner {
     }
 
     func checkpoint(
+        publicationOID: UInt32? = nil,
         position: LSN,
         snapshotLSN: LSN?,
         state: Checkpoint.SnapshotState,
@@ -243,7 +245,8 @@ extension TaskRunner {
             snapshot: state,
             snapshotLSN: snapshotLSN,
             relations: relations.sorted { $0.oid < $1.oid },
-            types: types.entries(for: relations)
+            types: types.entries(for: relations),
+            publicationOID: publicationOID
         )
     }
 

@@ -60,6 +60,7 @@ extension TaskRunner {
         }
         let types = try Self.types(of: current.map(\.relation), on: taken.connection)
         let done = checkpoint(
+            publicationOID: try Publication.oid(task: options.task, on: control),
             position: taken.consistentPoint,
             snapshotLSN: taken.consistentPoint,
             state: .complete,

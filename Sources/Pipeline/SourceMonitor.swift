@@ -61,6 +61,7 @@ final class SourceMonitor: Sendable {
     private static let interval: Duration = .seconds(2)
 
     private let watch: CatalogWatch
+    private let publicationOID: UInt32?
     private let options: TaskOptions
     private let board: StatusBoard
     private let ended = StopSignal()
@@ -69,12 +70,14 @@ final class SourceMonitor: Sendable {
 
     init(
         watch: CatalogWatch,
+        publicationOID: UInt32?,
         options: TaskOptions,
         board: StatusBoard,
         facts: ServerFacts,
         log: Logger
     ) {
         self.watch = watch
+        self.publicationOID = publicationOID
         self.options = options
         self.board = board
         self.log = log
@@ -113,6 +116,7 @@ final class SourceMonitor: Sendable {
         let gap = try Publication.gap(
             task: options.task,
             relations: watch.baseline.relations,
+            oid: publicationOID,
             seen: wellAt,
             now: facts.walLSN,
             on: connection

@@ -28,7 +28,13 @@ extension TaskRunner {
         )
         start.relations = watch.baseline.relations
         for notice in watch.baseline.notices { log.notice("\(notice)") }
-        try ensurePublication(for: watch.baseline, on: control)
+        start.publicationOID = try samePublication(as: start, on: control)
+        do {
+            try ensurePublication(for: watch.baseline, on: control)
+        } catch let error as WalrelayError where error.code == "publication.gap" {
+            // A table that was dropped just now left the publication with it: the monitor's case.
+            if try watch.look(on: control).losses.isEmpty { throw error }
+        }
         let session = try StreamSession(
             start: start,
             provisional: run.isBaselineProvisional,
@@ -40,6 +46,7 @@ extension TaskRunner {
         )
         let monitor = SourceMonitor(
             watch: watch,
+            publicationOID: start.publicationOID,
             options: options,
             board: board,
             facts: facts,
@@ -56,6 +63,18 @@ extension TaskRunner {
         let ending = try session.join { board.beat(.sink) }
         if let refusal = monitor.refusal(durable: session.position.durable) { throw refusal }
         return ending == .reachedUntil || stop.isRequested ? .finished : .goOn
+    }
+
+    /// The publication's OID, which has to be the checkpoint's if that knows one.
+    private func samePublication(
+        as checkpoint: Checkpoint,
+        on control: borrowing Connection
+    ) throws -> UInt32? {
+        let oid = try Publication.oid(task: options.task, on: control)
+        if let oid, let known = checkpoint.publicationOID, oid != known {
+            throw Publication.remade(task: options.task, since: checkpoint.position)
+        }
+        return oid
     }
 
     /// The publication as the baseline needs it; nothing is changed before a refusal is decided.

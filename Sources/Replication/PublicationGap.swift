@@ -57,6 +57,34 @@ struct PublicationGap {
 }
 
 extension Publication {
+    /// The publication's OID; `nil` where there is none.
+    ///
+    /// Blocks.
+    public static func oid(
+        task: String,
+        on connection: borrowing Connection
+    ) throws(PostgresError) -> UInt32? {
+        let row = try connection.query(
+            "SELECT oid FROM pg_catalog.pg_publication "
+                + "WHERE pubname = \(SQL.literal(name(task: task)))"
+        )
+        return row.count == 1 ? row.oid(0, 0) : nil
+    }
+
+    /// The error of a publication that was dropped and made again under a task.
+    ///
+    /// Up to 17 the server cannot decode what was written between; from 18 on it leaves that out
+    /// of the stream with no more than a line in its own log.
+    public static func remade(task: String, since position: LSN) -> WalrelayError {
+        WalrelayError(
+            "publication.remade",
+            exit: .checkpointMismatch,
+            "publication \(name(task: task)) was dropped and made again after \(position): what "
+                + "was written between is not in the stream",
+            hint: PublicationGap.afresh
+        )
+    }
+
     /// What the task's publication does not publish any more of these relations; `nil` where all
     /// is as it has to be.
     ///
@@ -64,6 +92,7 @@ extension Publication {
     public static func gap(
         task: String,
         relations: [Relation],
+        oid known: UInt32?,
         seen: LSN,
         now: LSN,
         on connection: borrowing Connection
@@ -74,6 +103,9 @@ extension Publication {
             var error = PublicationGap.dropped(name)
             error.message += " (\(between))"
             return error
+        }
+        if let known, try oid(task: task, on: connection) != known {
+            return remade(task: task, since: seen)
         }
         let published = Set(state.published.map(\.oid))
         let lacking = relations.filter { !published.contains($0.oid) }.map(\.qualifiedName)

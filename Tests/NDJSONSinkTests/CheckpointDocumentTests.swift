@@ -92,10 +92,10 @@ import Testing
     }
 
     @Test(arguments: [
-        ("", "not valid JSON"),
+        ("", "it is empty"),
         ("{\"version\":1,", "end of file"),
         ("{\"version\":1}", "at file: the key is missing"),
-        ("[]", "found an array"),
+        ("[]", "it is no JSON object"),
         ("{\"version\":2}", "version 2 is not known"),
         ("{\"version\":\"1\"}", "at version"),
         ("{\"file\":\"000000000001.ndjson.open\",\"length\":1}", "at version: the key is missing"),
