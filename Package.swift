@@ -77,7 +77,7 @@ let package = Package(
         tests("LibPQ", ["Support"]),
         tests("ChangeModel"),
         tests("PgOutput", ["ChangeModel"], exclude: ["Corpus"]),
-        tests("Replication", ["ChangeModel", "PgOutput", "LibPQ", "Support"]),
+        tests("Replication", ["ChangeModel", "PgOutput", "LibPQ", "Support", logging]),
         tests("Snapshot", ["ChangeModel", "LibPQ", "Replication", "Support"]),
         tests("Sink", ["ChangeModel"]),
         tests("NDJSONSink", ["ChangeModel", "Sink", "Support"]),
