@@ -81,7 +81,8 @@ let package = Package(
         tests("Snapshot", ["ChangeModel", "LibPQ", "Replication", "Support"]),
         tests("Sink", ["ChangeModel"]),
         tests("NDJSONSink", ["ChangeModel", "Sink", "Support"]),
-        tests("Pipeline", ["ChangeModel", "Sink", "Support"]),
+        tests(
+            "Pipeline", ["ChangeModel", "LibPQ", "Replication", "Sink", "Support", logging]),
         tests("Settings", ["ChangeModel"]),
         tests("Operations", ["ChangeModel", "Pipeline", "Support", logging, lifecycle]),
         tests(
