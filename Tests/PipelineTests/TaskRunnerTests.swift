@@ -173,24 +173,34 @@ import Testing
         let cluster = try await PostgresCluster.withTable(rows: 1)
         let store = MemoryStore()
         try await TaskFixture.runUntilNow(cluster, store)
-        let holder = TaskFixture(cluster, store)
+        // Somebody who takes the slot and confirms nothing.
+        let release = StopSignal()
+        defer { release.request() }
+        startThread(named: "holder") {
+            guard let connection = try? Connection.open(cluster.parameters.replication) else {
+                return
+            }
+            let start = "START_REPLICATION SLOT di_slot_t LOGICAL 0/0 "
+            let options = "(proto_version '1', publication_names 'di_pub_t')"
+            _ = try? connection.query(start + options)
+            release.sleep(for: .seconds(300))
+        }
         try await eventually("the slot is held") {
             try cluster.psql("SELECT active FROM pg_replication_slots") == "t"
         }
-        let other = MemoryStore()
-        other.state.withLock { $0.checkpoint = store.checkpoint }
-        let second = TaskFixture(cluster, other)
-        try await eventually("the second waits") {
-            second.board.status.phase == .reconnecting
+        let task = TaskFixture(cluster, store)
+        try await eventually("the task waits") {
+            task.board.status.lastError?.message.contains("active for PID") == true
         }
-        holder.stop.request()
-        try await holder.end()
-        try await eventually("the second has it", timeout: .seconds(60)) {
-            try second.board.status.phase == .streaming
-                && cluster.psql("SELECT active FROM pg_replication_slots") == "t"
+        #expect(task.board.status.lastError?.code == "source.unreachable")
+        try insert(1_001...1_010, into: cluster)
+        release.request()
+        try await eventually("the task has it", timeout: .seconds(60)) {
+            store.lines.count == 11
         }
-        second.stop.request()
-        try await second.end()
+        task.stop.request()
+        try await task.end()
+        #expect(Array(store.lines.dropFirst(1)) == insertLines(1_001...1_010))
     }
 
     @Test func `a pipe gets the snapshot anew when it failed, and no stream without it`()
