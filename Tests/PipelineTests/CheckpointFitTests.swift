@@ -44,12 +44,17 @@ import Testing
             source: ConnectionParameters(keywords: [:]),
             tables: TableSelection(include: [])
         )
-        do {
+        do throws(WalrelayError) {
+            try CheckpointFit.verifyOrigin(
+                of: world.checkpoint,
+                options: options,
+                facts: world.facts
+            )
             try CheckpointFit.verify(
                 world.checkpoint,
+                against: world.slot,
                 options: options,
-                facts: world.facts,
-                slot: world.slot
+                facts: world.facts
             )
             return nil
         } catch {

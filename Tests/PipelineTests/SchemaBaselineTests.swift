@@ -63,7 +63,7 @@ import Testing
                         [1: "x", 2: "b"], selection(["*"]),
                         (["a", "b"], ["a was renamed to public.x"], 0)
                     ),
-                    ([1: "x", 2: "b"], selection(["x", "b"]), (["x", "b"], [], 1)),
+                    ([1: "x", 2: "b"], selection(["x", "b"]), (["a", "b"], [], 1)),
                     ([1: "x", 2: "b"], selection(["b"]), (["b"], [], 1)),
                     // Names that were exchanged: each is named, and neither was accepted.
                     (

@@ -192,7 +192,7 @@ import Testing
         try await eventually("the task waits") {
             task.board.status.lastError?.message.contains("active for PID") == true
         }
-        #expect(task.board.status.lastError?.code == "source.unreachable")
+        #expect(task.board.status.lastError?.code == "slot.in_use")
         try insert(1_001...1_010, into: cluster)
         release.request()
         try await eventually("the task has it", timeout: .seconds(60)) {
