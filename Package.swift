@@ -77,11 +77,12 @@ let package = Package(
         tests("LibPQ", ["Support"]),
         tests("ChangeModel"),
         tests("PgOutput", ["ChangeModel"], exclude: ["Corpus"]),
-        tests("Replication", ["ChangeModel", "PgOutput", "LibPQ", "Support"]),
+        tests("Replication", ["ChangeModel", "PgOutput", "LibPQ", "Support", logging]),
         tests("Snapshot", ["ChangeModel", "LibPQ", "Replication", "Support"]),
         tests("Sink", ["ChangeModel"]),
         tests("NDJSONSink", ["ChangeModel", "Sink", "Support"]),
-        tests("Pipeline", ["ChangeModel", "Sink", "Support"]),
+        tests(
+            "Pipeline", ["ChangeModel", "LibPQ", "Replication", "Sink", "Support", logging]),
         tests("Settings", ["ChangeModel"]),
         tests("Operations", ["ChangeModel", "Pipeline", "Support", logging, lifecycle]),
         tests(

@@ -177,6 +177,8 @@ public struct ChangeBatch: Sendable {
     /// Takes out the changes of the transaction that has not ended, as if it had not begun.
     public mutating func dropUnfinishedTransaction() {
         changes.removeLast(changes.count - committedCount)
+        let kept = changes.last.map { Int($0.transaction) + 1 } ?? 0
+        transactions.removeLast(transactions.count - kept)
     }
 
     /// The value of a cell as text, for errors and tests; `nil` where the cell has no value.

@@ -177,8 +177,12 @@ extension TaskRunner {
         facts: ServerFacts,
         control: borrowing Connection
     ) throws {
-        // A sink that cannot keep a checkpoint goes on where its slot stands.
-        let goesOn = slot != nil && (options.snapshot == .never || !sink.keepsCheckpoint)
+        // A sink that cannot keep a checkpoint goes on where its slot stands; but not where this
+        // run has made the slot and failed to copy the tables: their rows would be missing.
+        let goesOn =
+            slot != nil
+            && (options.snapshot == .never
+                || !sink.keepsCheckpoint && !run.isSnapshotUnfinished)
         if goesOn, let slot, let confirmed = slot.confirmedFlushLSN {
             try ensurePublication(of: tables, on: control)
             log.notice("going on from the position of the slot", metadata: ["lsn": "\(confirmed)"])
@@ -196,6 +200,7 @@ extension TaskRunner {
             run.isBaselineProvisional = true
             return
         }
+        run.isSnapshotUnfinished = true
         run.checkpoint = try snapshot(
             sink: sink,
             tables: tables,
@@ -203,6 +208,7 @@ extension TaskRunner {
             facts: facts,
             control: control
         )
+        run.isSnapshotUnfinished = false
     }
 
     func ensurePublication(

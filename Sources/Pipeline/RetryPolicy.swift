@@ -36,13 +36,16 @@ public struct RetryPolicy: Sendable {
         let since = failedSince ?? now
         failedSince = since
         failures += 1
-        if let limit, now - since >= limit {
+        guard let limit else { return Self.delay(attempt: failures) }
+        let left = limit - (now - since)
+        guard left > .zero else {
             var final = error
             final.isTransient = false
             final.message += " (tried for \(limit), \(failures) times)"
             throw final
         }
-        return Self.delay(attempt: failures)
+        // The last attempt is made when the time is over, not up to half a minute later.
+        return min(left, Self.delay(attempt: failures))
     }
 
     /// The wait before the `attempt`-th retry, from 1: doubled each time, ± 20 %.

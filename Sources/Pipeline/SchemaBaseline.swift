@@ -27,12 +27,16 @@ struct SchemaBaseline: Equatable {
     ///
     /// `names` has the present name of each OID that still exists. A table that the settings do
     /// not take any more is let go; one that was renamed goes on under its new name if the
-    /// settings name that one exactly, which is how an operator accepts it.
+    /// settings name that one exactly, which is how an operator accepts it. The name of another
+    /// table that was taken is no such word: two tables that changed their names are refused.
     init(
         known: [Relation],
         names: [UInt32: (schema: String, name: String)],
         selection: TableSelection
     ) {
+        func isAnother(_ name: (schema: String, name: String)) -> Bool {
+            known.contains { ($0.schema, $0.name) == name }
+        }
         for relation in known {
             let isTaken = selection.rule(schema: relation.schema, name: relation.name) != nil
             guard let now = names[relation.oid] else {
@@ -52,7 +56,7 @@ struct SchemaBaseline: Equatable {
                 } else {
                     notices.append("\(relation.qualifiedName) is not taken any more")
                 }
-            } else if Self.isNamed(now, in: selection) {
+            } else if Self.isNamed(now, in: selection), !isAnother(now) {
                 relations.append(relation)
                 acceptedNames[relation.oid] = .init(schema: now.schema, name: now.name)
                 notices.append(
@@ -62,6 +66,11 @@ struct SchemaBaseline: Equatable {
                 relations.append(relation)
                 losses.append(
                     Loss(relation: relation, what: "was renamed to \(now.schema).\(now.name)")
+                )
+            } else {
+                notices.append(
+                    "\(relation.qualifiedName), now \(now.schema).\(now.name), "
+                        + "is not taken any more"
                 )
             }
         }

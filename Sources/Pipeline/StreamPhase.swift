@@ -146,11 +146,16 @@ extension TaskRunner {
     }
 
     private func note(_ batch: borrowing ChangeBatch, durable changes: Int) {
-        let lastCommit = batch.transactions.last?.commitTime.microseconds
+        // Not the last transaction of the batch: that one may not have ended.
+        let lastCommit =
+            batch.committedCount == 0
+            ? nil
+            : batch.transactions[Int(batch.changes[batch.committedCount - 1].transaction)]
+                .commitTime.microseconds
         board.addChanges(
             changes,
             transactions: batch.committedTransactions,
-            commitTime: batch.committedCount > 0 ? lastCommit : nil
+            commitTime: lastCommit
         )
     }
 

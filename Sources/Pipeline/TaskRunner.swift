@@ -150,6 +150,8 @@ struct RunState {
     var until: LSN?
     /// Whether the full check of the prerequisites has passed.
     var isChecked = false
+    /// Whether this run has begun a snapshot that is not whole in the sink.
+    var isSnapshotUnfinished = false
     /// Whether the relations were read from the catalog later than the position: the stream then
     /// says what they looked like.
     var isBaselineProvisional = false

@@ -243,7 +243,7 @@ public struct BatchAssembler {
         switch message {
         case .begin(let begin): try take(begin, at: lsn)
         case .commit(let commit): try take(commit, at: lsn)
-        case .relation(let relation): try take(relation)
+        case .relation(let relation): try take(relation, at: lsn)
         case .truncate(let truncate): try take(truncate, at: lsn)
         case .origin, .type, .logicalMessage: break
         case .insert, .update, .delete: break
@@ -284,7 +284,10 @@ public struct BatchAssembler {
         state = .outside
     }
 
-    private mutating func take(_ relation: Relation) throws {
+    private mutating func take(_ relation: Relation, at lsn: LSN) throws {
+        guard state != .outside else {
+            throw malformed("a relation outside of a transaction", at: lsn)
+        }
         guard let known = known(relation) else {
             try refuseRecreated(relation)
             cache.set(nil, of: relation.oid)
@@ -340,6 +343,9 @@ public struct BatchAssembler {
     }
 
     private mutating func take(_ truncate: Truncate, at lsn: LSN) throws {
+        guard state != .outside else {
+            throw malformed("a change outside of a transaction", at: lsn)
+        }
         guard state == .taking, policy.onTruncate != .ignore else { return }
         for oid in truncate.relations {
             guard let index = cache.index(of: oid), let version = cache.entries[index].version

@@ -82,7 +82,10 @@ struct ReplicationStream: ~Copyable {
             while ContinuousClock.now < deadline {
                 switch try connection.nextMessage({ _ in }) {
                 case .message: continue
-                case .ended: return
+                case .ended:
+                    // Only the end of the command says that the slot is free.
+                    try connection.finishCopy(within: deadline - .now)
+                    return
                 case .wouldBlock: break
                 }
                 var set = [pollfd(fd: socket, events: Int16(POLLIN), revents: 0)]

@@ -31,7 +31,7 @@ public protocol Sink: AnyObject {
     ///
     /// When this returns the change cannot be lost by a crash of this process or of its machine.
     /// What was written behind `committedCount` stays written and uncommitted. The last batch may
-    /// have been empty: then only the position moves.
+    /// have been empty: then only the position moves. Of a snapshot's batches every row counts.
     func commit(_ checkpoint: Checkpoint) throws
 
     /// Forgets whatever was written since the last commit.

@@ -118,6 +118,8 @@ struct CopyWorker: ~Copyable {
     private mutating func flush(_ table: Int) throws {
         let rows = batch.changes.count
         guard rows > 0 else { return }
+        // No row of a snapshot waits for the end of a transaction; a sink needs no case for it.
+        batch.committedCount = rows
         var full = ChangeBatch()
         swap(&full, &batch)
         hasBatch = false

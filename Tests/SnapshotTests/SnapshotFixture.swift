@@ -202,7 +202,9 @@ final class Collector: Sendable {
 
     private func take(_ batch: consuming ChangeBatch) {
         var faults: [String] = []
-        if batch.committedCount != 0 || batch.checkpoint != nil { faults.append("committed") }
+        if batch.committedCount != batch.changes.count || batch.checkpoint != nil {
+            faults.append("committed")
+        }
         if batch.relations.count != 1 || batch.transactions.count != 1 { faults.append("heads") }
         if batch.transactions.first?.commitLSN != lsn || batch.transactions.first?.xid != 0 {
             faults.append("transaction")

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A sink in memory that fails when it is told to. `MemoryStore` is what would be on the disk: it
+// outlives the sinks that are opened on it, and checks the order of calls.
+
+import ChangeModel
+import LibPQ
+import Sink
+import Support
+import Synchronization
+
+/// A place in a sink's life at which a test can make it fail.
+enum FaultPoint: Hashable, CaseIterable {
+    case open
+    case beginSnapshot
+    case write
+    /// Before anything is durable.
+    case commit
+    /// All is durable, and the caller does not learn it.
+    case afterCommit
+}
+
+/// What is durable, and which faults are still to come.
+final class MemoryStore: Sendable {
+    struct State {
+        var lines: [String] = []
+        var checkpoint: Checkpoint?
+        var faults: [FaultPoint: [WalrelayError]] = [:]
+        var calls: [FaultPoint: Int] = [:]
+        var isOpen = false
+        var opens = 0
+        /// Whatever a sink must not be asked to do.
+        var complaints: [String] = []
+    }
+
+    let state = Mutex(State())
+    let keepsCheckpoint: Bool
+    /// While set, `write` waits as a full disk or a slow reader would make it.
+    let isBlocked = Atomic(false)
+    let waiting = Atomic(0)
+    let beforeCommit: @Sendable (LSN) throws -> Void
+
+    init(
+        keepsCheckpoint: Bool = true,
+        beforeCommit: @escaping @Sendable (LSN) throws -> Void = { _ in }
+    ) {
+        self.keepsCheckpoint = keepsCheckpoint
+        self.beforeCommit = beforeCommit
+    }
+
+    /// Makes the next hits of a point fail, one error each.
+    func fail(_ point: FaultPoint, _ errors: WalrelayError...) {
+        state.withLock { $0.faults[point, default: []] += errors }
+    }
+
+    var lines: [String] { state.withLock { $0.lines } }
+    var checkpoint: Checkpoint? { state.withLock { $0.checkpoint } }
+    var opens: Int { state.withLock { $0.opens } }
+    var isOpen: Bool { state.withLock { $0.isOpen } }
+    var complaints: [String] { state.withLock { $0.complaints } }
+    var faultsLeft: Int { state.withLock { $0.faults.values.reduce(0) { $0 + $1.count } } }
+
+    func reach(_ point: FaultPoint) throws {
+        let fault = state.withLock { state -> WalrelayError? in
+            state.calls[point, default: 0] += 1
+            guard let errors = state.faults[point], let first = errors.first else { return nil }
+            state.faults[point] = Array(errors.dropFirst())
+            return first
+        }
+        if let fault { throw fault }
+    }
+
+    func complain(_ text: String, if isWrong: Bool) {
+        if isWrong { state.withLock { $0.complaints.append(text) } }
+    }
+}
+
+final class MemorySink: Sink {
+    private let store: MemoryStore
+    private let supervisor: any SinkSupervisor
+    private var pending: [String] = []
+    private var committable = 0
+    private(set) var statistics = SinkStatistics()
+
+    init(_ store: MemoryStore, _ supervisor: any SinkSupervisor) {
+        self.store = store
+        self.supervisor = supervisor
+    }
+
+    var keepsCheckpoint: Bool { store.keepsCheckpoint }
+
+    func open() throws -> Checkpoint? {
+        try store.reach(.open)
+        return store.state.withLock { state in
+            if state.isOpen { state.complaints.append("opened twice") }
+            state.isOpen = true
+            state.opens += 1
+            // What an unfinished snapshot left is gone, as the protocol says.
+            if store.keepsCheckpoint, state.checkpoint?.snapshot == .running { state.lines = [] }
+            return store.keepsCheckpoint ? state.checkpoint : nil
+        }
+    }
+
+    func beginSnapshot(_ checkpoint: Checkpoint) throws {
+        try store.reach(.beginSnapshot)
+        pending = []
+        store.state.withLock { state in
+            if state.checkpoint?.snapshot == .complete {
+                state.complaints.append("a snapshot over a finished one")
+            }
+            if store.keepsCheckpoint { state.lines = [] }
+            state.checkpoint = checkpoint
+        }
+    }
+
+    func write(_ batch: borrowing ChangeBatch) throws {
+        store.waiting.add(1, ordering: .sequentiallyConsistent)
+        let stop = StopSignal()
+        while store.isBlocked.load(ordering: .acquiring) {
+            guard supervisor.keepWaiting() else { throw CancellationError() }
+            stop.sleep(for: .milliseconds(5))
+        }
+        try store.reach(.write)
+        committable = pending.count + batch.committedCount
+        pending += batch.lines
+    }
+
+    func commit(_ checkpoint: Checkpoint) throws {
+        try store.reach(.commit)
+        try store.beforeCommit(store.checkpoint?.position ?? .zero)
+        store.state.withLock { state in
+            if let before = state.checkpoint, before.position > checkpoint.position {
+                state.complaints.append("\(checkpoint.position) after \(before.position)")
+            }
+            state.lines += pending.prefix(committable)
+            state.checkpoint = checkpoint
+        }
+        pending.removeFirst(committable)
+        committable = 0
+        try store.reach(.afterCommit)
+    }
+
+    func rollback() throws {
+        pending = []
+        committable = 0
+    }
+
+    func close() throws {
+        store.state.withLock { state in
+            if !state.isOpen { state.complaints.append("closed while not open") }
+            state.isOpen = false
+        }
+        pending = []
+    }
+}
+
+extension ChangeBatch {
+    /// Each change in one line: kind, table, and the new row, or the key of a row that is gone.
+    fileprivate var lines: [String] {
+        changes.map { change in
+            let relation = relations[Int(change.relation)].relation
+            let first = Int(change.kind == .delete ? change.oldCells : change.newCells)
+            let values = cells[first..<(first + relation.columns.count)].map { text($0) ?? "-" }
+            return "\(change.kind) \(relation.name) \(values.joined(separator: ","))"
+        }
+    }
+}
