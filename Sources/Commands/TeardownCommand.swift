@@ -68,8 +68,9 @@ private struct Teardown: Sendable {
         if let slot, slot.isActive { throw Slot.active(slot.name, pid: slot.activePID) }
     }
 
-    /// Drops everything, the slot first: without it the checkpoint leads nowhere, and a run
-    /// between the two says so. The publication comes last, since it may be somebody else's.
+    /// Drops everything, the slot first.
+    ///
+    /// Without it the checkpoint leads nowhere, and a run between the two says so. The publication comes last, since it may be somebody else's.
     func run(on connection: borrowing Connection, sink: (any Sink)?) throws {
         try verify(on: connection)
         let checkpoint = try sink?.open()
