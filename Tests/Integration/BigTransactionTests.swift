@@ -51,7 +51,7 @@ extension Acceptance {
             }
             #expect(try await task.status("stream", "transactions") == "1")
             #expect(try await daemon.stop() == .code(0))
-            #expect(daemon.peakResidentBytes < 64 << 20, "VmHWM \(daemon.peakResidentBytes)")
+            #expect(MemoryBound.holds(daemon.peakResidentBytes, "a transaction of \(rows) rows"))
             let found = try await onThread { try Self.sums(task.events) }
             var expected = Sums()
             for id in 1...rows { expected.add(id: id, order: id) }

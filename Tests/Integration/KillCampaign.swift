@@ -18,6 +18,8 @@ struct KillCampaign {
     var writePause = "30ms"
     /// Kills that met an unfinished snapshot.
     private(set) var killsInSnapshot = 0
+    /// The most memory that any of the daemons had.
+    private(set) var peakResidentBytes = 0
 
     init(_ task: RelayTask, kills: Int, restarts: Int, interval: Duration) {
         self.task = task
@@ -60,7 +62,8 @@ struct KillCampaign {
         try await Task.sleep(for: limit * Double.random(in: 0..<1, using: &random))
     }
 
-    private func kill(_ daemon: DaemonProcess) async throws {
+    private mutating func kill(_ daemon: DaemonProcess) async throws {
+        peakResidentBytes = max(peakResidentBytes, daemon.peakResidentBytes)
         daemon.kill(SIGKILL)
         let status = try await daemon.wait()
         guard status == .signal(SIGKILL) else {

@@ -115,7 +115,7 @@ struct ReconnectTests {
         try await eventually { try task.slot("active") == "t" }
         let daemon = try task.start()
         try await task.waitForPhase("reconnecting", of: daemon)
-        try await daemon.waitForLog("is active for PID")
+        try await daemon.waitForLog("slot.in_use")
         holder.signal(SIGKILL)
         try await task.waitForPhase("streaming", of: daemon)
         try Self.change(cluster, 1_000)
@@ -131,7 +131,7 @@ struct ReconnectTests {
         let other = try RelayTask(cluster, more: "retry: { for: 2s }")
         let second = try other.start()
         #expect(try await second.wait(.seconds(60)) == .code(75))
-        #expect(second.stderr.contains("is active for PID"))
+        #expect(second.stderr.contains("slot.in_use"))
         #expect(daemon.status == nil)
         try Self.change(cluster, 1_000)
         try await Self.finish(task, daemon)
@@ -149,6 +149,55 @@ struct ReconnectTests {
         #expect(second.stderr.contains("\(daemon.pid)"))
         try Self.change(cluster, 1_000)
         try await Self.finish(task, daemon)
+    }
+
+    /// What can take a snapshot's connections away.
+    enum SnapshotLoss: CaseIterable {
+        case workersTerminated
+        case everySessionTerminated
+        case serverCrash
+
+        func happen(to cluster: PostgresCluster) async throws {
+            let terminate = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE "
+            switch self {
+            case .workersTerminated:
+                let count = try cluster.psql(terminate + "query LIKE 'COPY %'")
+                #expect(Int(count) ?? 0 > 0, "no worker was at work")
+            case .everySessionTerminated:
+                try cluster.psql(terminate + "application_name LIKE 'walrelay%'")
+            case .serverCrash:
+                try await cluster.restart(.immediate)
+            }
+        }
+    }
+
+    @Test(
+        .enabled(if: TestKnob.hasFailpoints, "it needs a slow sink"),
+        arguments: SnapshotLoss.allCases
+    )
+    func `a snapshot that loses its connections is taken anew`(loss: SnapshotLoss) async throws {
+        let cluster = try await Self.source()
+        // Rows that no socket's buffer takes all of, so that the workers are still at it.
+        try cluster.psql(
+            """
+            CREATE TABLE wide (id int PRIMARY KEY, s text);
+            INSERT INTO wide SELECT i, repeat(md5(i::text), 60) FROM generate_series(1, 12000) i;
+            """
+        )
+        let task = try RelayTask(cluster, rotate: "4MiB")
+        let daemon = try task.start(pause: "sink.before_write=100ms")
+        try await daemon.until { try task.events.fileNames().count > 2 }
+        try Self.change(cluster, 1_000)
+        #expect(try task.checkpoint("snapshot") == "running")
+        try await loss.happen(to: cluster)
+        try Self.change(cluster, 2_000)
+        try await daemon.waitForLog("trying again")
+        try await task.waitForPhase("streaming", of: daemon)
+        try Self.change(cluster, 3_000)
+        #expect(try await daemon.stop() == .code(0))
+        try await task.runUntilNow()
+        #expect(try await task.differences(["public.t": ["id"], "public.wide": ["id"]]) == [])
+        try await task.waitUntilNothingIsLeft()
     }
 
     @Test

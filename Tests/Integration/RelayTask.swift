@@ -180,6 +180,17 @@ struct RelayTask: Sendable {
     }
 }
 
+/// The bound of the project on resident memory, whatever is thrown at the daemon.
+enum MemoryBound {
+    static let bytes = 64 << 20
+
+    /// Says what was used, for those who run the tests, and whether it is within the bound.
+    static func holds(_ peakResidentBytes: Int, _ what: String) -> Bool {
+        print("VmHWM \(peakResidentBytes >> 20) MiB: \(what)")
+        return peakResidentBytes > 0 && peakResidentBytes < bytes
+    }
+}
+
 /// Reproducible randomness: the seed is printed, and taken from WALRELAY_TEST_SEED.
 struct SeededGenerator: RandomNumberGenerator {
     let seed: UInt64
