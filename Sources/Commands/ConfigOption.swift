@@ -27,9 +27,14 @@ extension Settings {
     ///
     /// Blocks.
     func sourceParameters() throws -> ConnectionParameters {
-        ConnectionParameters(
-            keywords: try source.keywords(environment: ProcessInfo.processInfo.environment),
-            connectTimeout: source.connectTimeout
+        let environment = ProcessInfo.processInfo.environment
+        return ConnectionParameters(
+            keywords: try source.keywords(environment: environment),
+            connectTimeout: source.connectTimeout,
+            refresh: { [source] () throws(WalrelayError) in
+                let password = try source.resolvePassword(environment: environment)
+                return password.map { ["password": $0] } ?? [:]
+            }
         )
     }
 

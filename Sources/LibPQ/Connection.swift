@@ -28,6 +28,7 @@ public struct Connection: ~Copyable {
         stop: StopSignal? = nil
     ) throws(PostgresError) -> Connection {
         guard !parameters.hasMalformedConninfo else { throw .malformedConninfo }
+        let parameters = try parameters.refreshed()
         let keywords = parameters.effectiveKeywords
         var names = keywords.map { strdup($0.0).map { UnsafePointer($0) } }
         var values = keywords.map { strdup($0.1).map { UnsafePointer($0) } }

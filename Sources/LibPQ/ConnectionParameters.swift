@@ -4,6 +4,7 @@
 // so that a value has the same text in the snapshot and in the stream.
 
 import CLibPQ
+public import ChangeModel
 
 /// The keywords of a connection.
 ///
@@ -15,11 +16,33 @@ public struct ConnectionParameters: Sendable {
     public var keywords: [String: String]
     /// How long making a connection may take, all hosts together.
     public var connectTimeout: Duration
+    /// Gives the keywords that may change while a task runs, each time a connection is made.
+    ///
+    /// They win over `keywords`. So a password that was rotated in its file is taken up by the
+    /// next connection. May block on a file; what it throws ends the attempt.
+    public var refresh: (@Sendable () throws(WalrelayError) -> [String: String])?
 
     /// Parameters from libpq's keywords.
-    public init(keywords: [String: String], connectTimeout: Duration = .seconds(10)) {
+    public init(
+        keywords: [String: String],
+        connectTimeout: Duration = .seconds(10),
+        refresh: (@Sendable () throws(WalrelayError) -> [String: String])? = nil
+    ) {
         self.keywords = keywords
         self.connectTimeout = connectTimeout
+        self.refresh = refresh
+    }
+
+    /// The same with what is true at this moment.
+    func refreshed() throws(PostgresError) -> ConnectionParameters {
+        guard let refresh else { return self }
+        var copy = self
+        do {
+            copy.keywords.merge(try refresh()) { _, now in now }
+        } catch {
+            throw PostgresError(kind: .parameters, message: error.message, hint: error.hint)
+        }
+        return copy
     }
 
     /// The same for a connection that speaks the replication protocol.

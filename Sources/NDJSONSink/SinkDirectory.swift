@@ -77,9 +77,13 @@ final class SinkDirectory {
         try takeLock()
     }
 
+    /// How often a lock that somebody holds is asked for again, and how long between.
+    private static let lockAttempts = 5
+    private static let lockPauseMicroseconds: UInt32 = 50_000
+
     private func takeLock() throws(WalrelayError) {
         do {
-            _ = try repeating { flock(lock.descriptor, LOCK_EX | LOCK_NB) }
+            try waitForLock()
         } catch {
             guard error.code == EWOULDBLOCK else { throw .directoryUnwritable(path, error) }
             var text = [UInt8](repeating: 0, count: 20)
@@ -93,6 +97,20 @@ final class SinkDirectory {
         let text = Array("\(getpid())\n".utf8)
         if ftruncate(lock.descriptor, 0) == 0 {
             _ = pwrite(lock.descriptor, text, text.count, 0)
+        }
+    }
+
+    /// A process that is just ending, or a child of one that has not become another program yet,
+    /// holds the lock for a moment: that is waited for, a quarter of a second at most.
+    private func waitForLock() throws(Errno) {
+        for attempt in 1...Self.lockAttempts {
+            do {
+                _ = try repeating { flock(lock.descriptor, LOCK_EX | LOCK_NB) }
+                return
+            } catch {
+                guard error.code == EWOULDBLOCK, attempt < Self.lockAttempts else { throw error }
+                usleep(Self.lockPauseMicroseconds)
+            }
         }
     }
 
