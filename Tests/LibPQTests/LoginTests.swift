@@ -4,6 +4,7 @@
 // password.
 
 import ChangeModel
+import Foundation
 import LibPQ
 import Support
 import Testing
@@ -48,6 +49,28 @@ import Testing
         }
         // Neither the logins that succeeded nor those that failed have left a socket open.
         #expect(try cluster.openSockets() == 0)
+    }
+
+    @Test func `a password that was rotated is taken up by the next connection`() async throws {
+        let cluster = try await PostgresCluster.start(authentication: .scram)
+        try cluster.psql("CREATE ROLE cdc LOGIN PASSWORD 'first horse'")
+        let files = try TemporaryDirectory()
+        let path = try files.write("first horse", to: "password")
+        var parameters = cluster.parameters(["user": "cdc", "password": "first horse"])
+        parameters.refresh = { () throws(WalrelayError) in
+            guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+                throw WalrelayError("settings.secret_file", exit: .settings, "no password file")
+            }
+            return ["password": text]
+        }
+        #expect(try await failure(parameters) == nil)
+        try cluster.psql("ALTER ROLE cdc PASSWORD 'second horse'")
+        #expect(try await failure(parameters)?.sqlState == "28P01")
+        _ = try files.write("second horse", to: "password")
+        #expect(try await failure(parameters) == nil)
+        unlink(path)
+        let missing = try #require(try await failure(parameters))
+        #expect(missing.kind == .parameters && missing.message.contains("no password file"))
     }
 
     @Test func `a dead host is passed over, and the primary is found behind a standby`()
