@@ -15,7 +15,7 @@ enum SinkAssembly {
         database: String,
         log: Logger
     ) throws(WalrelayError) -> @Sendable (any SinkSupervisor) throws -> any Sink {
-        let format = format(settings.format)
+        let format = settings.format
         let (task, database) = (settings.task, database)
         switch settings.sink {
         case .ndjson(let section):
@@ -46,14 +46,5 @@ enum SinkAssembly {
                 hint: "set sink.kind to ndjson or stream"
             )
         }
-    }
-
-    private static func format(_ settings: Settings.Format) -> ValueFormat {
-        ValueFormat(
-            decimals: settings.decimals == .string
-                ? .string : settings.decimals == .precise ? .precise : .double,
-            temporal: settings.temporal == .iso ? .iso : .epoch,
-            binary: settings.binary == .base64 ? .base64 : .hex
-        )
     }
 }

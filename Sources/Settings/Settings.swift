@@ -23,7 +23,7 @@ public struct Settings: Sendable, Equatable {
     /// When a batch is closed.
     public var batch = Batch()
     /// How values are spelled in events.
-    public var format = Format()
+    public var format = ValueFormat()
     /// The status server.
     public var http = HTTP()
     /// The log.
@@ -101,45 +101,6 @@ extension Settings {
         public var bytes = 8 << 20
         /// How long a change may wait for others, 0 to 60 s.
         public var delay = Duration.milliseconds(100)
-
-        /// Creates the default section.
-        public init() {}
-    }
-
-    /// `format`: how values are spelled in events.
-    public struct Format: Sendable, Equatable {
-        /// How `numeric` is spelled.
-        public enum Decimals: String, Sendable, CaseIterable {
-            /// Exact, as a text.
-            case string
-            /// Exact, as Debezium's scaled bytes.
-            case precise
-            /// Rounded to a double.
-            case double
-        }
-
-        /// How dates and times are spelled.
-        public enum Temporal: String, Sendable, CaseIterable {
-            /// ISO 8601 texts.
-            case iso
-            /// Numbers since the epoch.
-            case epoch
-        }
-
-        /// How `bytea` is spelled.
-        public enum Binary: String, Sendable, CaseIterable {
-            /// Base64.
-            case base64
-            /// Hexadecimal digits.
-            case hex
-        }
-
-        /// How `numeric` is spelled.
-        public var decimals = Decimals.string
-        /// How dates and times are spelled.
-        public var temporal = Temporal.iso
-        /// How `bytea` is spelled.
-        public var binary = Binary.base64
 
         /// Creates the default section.
         public init() {}

@@ -15,7 +15,7 @@ extension Settings {
         let stream = root.section("stream", Stream.read)
         let batch = root.section("batch", Batch.read)
         let sink = root.requireSection("sink") { Sink.read($0, task: task) }
-        let format = root.section("format", Format.read)
+        let format = root.section("format", ValueFormat.read)
         let http = root.section("http", HTTP.read)
         let log = root.section("log", Log.read)
         let retry = root.section("retry", Retry.read)
@@ -109,7 +109,7 @@ extension Settings.Batch {
     }
 }
 
-extension Settings.Format {
+extension ValueFormat {
     static func read(_ section: Section) -> Self? {
         var format = Self()
         section.take("decimals", .choice, into: &format.decimals)

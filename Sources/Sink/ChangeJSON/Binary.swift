@@ -2,6 +2,8 @@
 //
 // bytea: hexadecimal digits in, base64 or hexadecimal digits out, without the bytes in between.
 
+import ChangeModel
+
 extension OutputBuffer {
     /// Appends bytea as bytea_output = hex prints it, `\x00ff`; false where it is not so.
     mutating func appendBinary(_ text: Bytes, as format: ValueFormat.Binary) -> Bool {

@@ -5,6 +5,8 @@
 // the fewest bytes; where no scale is declared, an object that tells the value's own, as Debezium's
 // VariableScaleDecimal.
 
+import ChangeModel
+
 /// Numbers larger than a register, made digit by digit; the memory is kept from value to value.
 struct BigInteger {
     /// More digits than PostgreSQL's numeric can have (131,072 before and 16,383 behind the point).

@@ -5,6 +5,8 @@
 // infinity is the string "infinity" or "-infinity" in either format, since no number says it.
 // A value with a time zone stays a string in either format, as it does in Debezium.
 
+import ChangeModel
+
 extension OutputBuffer {
     /// Appends a date; false where it is none.
     mutating func appendDate(_ text: Bytes, as format: ValueFormat.Temporal) -> Bool {
