@@ -83,57 +83,21 @@ struct RecoveryPlan: Equatable {
         let sealed = Set(files.lazy.filter(\.name.isSealed).map(\.name.number))
         var markedFound = false
         for file in files {
-            let number = file.name.number
             if file.name.isSealed {
-                if number > mark.number {
-                    throw .filesMismatch(
-                        directory,
-                        file.name.text,
-                        expected: "no sealed file after it to exist",
-                        found: "a sealed file of \(file.length) bytes",
-                        mark
-                    )
-                }
-                if number == mark.number {
-                    guard file.length == mark.length else {
-                        throw .filesMismatch(
-                            directory,
-                            file.name.text,
-                            expected: "\(mark.length) bytes",
-                            found: "a sealed file of \(file.length) bytes",
-                            mark
-                        )
-                    }
+                try Self.verify(sealed: file, at: mark, in: directory)
+                if file.name.number == mark.number {
                     markedFound = true
-                    self.mark = .start(of: number + 1)
+                    self.mark = .start(of: mark.number + 1)
                 }
                 continue
             }
-            if number <= mark.number, sealed.contains(number) {
-                throw .filesMismatch(
-                    directory,
-                    file.name.text,
-                    expected: "one file of this number",
-                    found: "a sealed file beside it",
-                    mark
-                )
-            }
-            if number < mark.number {
-                seal.append(number)
-            } else if number > mark.number {
-                remove.append(number)
-            } else {
-                guard file.length >= mark.length else {
-                    throw .filesMismatch(
-                        directory,
-                        file.name.text,
-                        expected: "at least \(mark.length) bytes",
-                        found: "\(file.length) bytes",
-                        mark
-                    )
-                }
+            try Self.verify(open: file, sealed: sealed, at: mark, in: directory)
+            switch file.name.number {
+            case ..<mark.number: seal.append(file.name.number)
+            case mark.number:
                 markedFound = true
                 cut = true
+            default: remove.append(file.name.number)
             }
         }
         guard markedFound || mark.length == 0 else {
@@ -147,6 +111,51 @@ struct RecoveryPlan: Equatable {
         }
         seal.sort()
         remove.sort(by: >)
+    }
+
+    /// A sealed file never changes: one that does not fit the mark cannot be mended.
+    private static func verify(
+        sealed file: EventFileFound,
+        at mark: FileMark,
+        in directory: String
+    ) throws(WalrelayError) {
+        let isLater = file.name.number > mark.number
+        let isMarked = file.name.number == mark.number
+        guard isLater || (isMarked && file.length != mark.length) else { return }
+        throw .filesMismatch(
+            directory,
+            file.name.text,
+            expected: isLater ? "no sealed file after it to exist" : "\(mark.length) bytes",
+            found: "a sealed file of \(file.length) bytes",
+            mark
+        )
+    }
+
+    /// An open file has no sealed twin, and the marked one has at least the length of the mark.
+    private static func verify(
+        open file: EventFileFound,
+        sealed: Set<UInt64>,
+        at mark: FileMark,
+        in directory: String
+    ) throws(WalrelayError) {
+        if file.name.number <= mark.number, sealed.contains(file.name.number) {
+            throw .filesMismatch(
+                directory,
+                file.name.text,
+                expected: "one file of this number",
+                found: "a sealed file beside it",
+                mark
+            )
+        }
+        if file.name.number == mark.number, file.length < mark.length {
+            throw .filesMismatch(
+                directory,
+                file.name.text,
+                expected: "at least \(mark.length) bytes",
+                found: "\(file.length) bytes",
+                mark
+            )
+        }
     }
 
     /// Where writing begins in a directory that holds no checkpoint.

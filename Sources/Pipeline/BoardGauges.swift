@@ -72,7 +72,7 @@ struct RateWindow: Sendable {
 ///
 /// Measured whenever a batch becomes durable. In between it grows while something received is not
 /// durable yet, so that a blocked sink shows; and it falls to zero when nothing is pending and
-/// nothing has come for ten seconds, so that an idle stream does not show the last backlog for ever.
+/// nothing has come for ten seconds, so that an idle stream does not show an old backlog for ever.
 struct LagGauge: Sendable {
     private static let quietTime: UInt64 = 10 * nanosecondsPerSecond
 

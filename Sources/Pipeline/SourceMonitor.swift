@@ -86,7 +86,9 @@ final class SourceMonitor: Sendable {
 
     func end() { ended.request() }
 
-    /// The refusal of a lost table or of a publication that lacks one, once everything before its discovery is durable.
+    /// The refusal of a lost table or of a publication that lacks one.
+    ///
+    /// `nil` until everything before its discovery is durable.
     func refusal(durable: LSN) -> WalrelayError? {
         found.withLock { found in
             guard let found, durable >= found.position else { return nil }
