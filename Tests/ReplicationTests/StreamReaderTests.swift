@@ -300,10 +300,10 @@ private final class Stream: Sendable {
         let first = try Stream(cluster)
         try await eventually("the first has the slot") { try first.isActive }
         let second = try Stream(cluster)
-        let error = try await #require(throws: PostgresError.self) {
+        let error = try await #require(throws: WalrelayError.self) {
             _ = try await second.drain()
         }
-        #expect(error.sqlState == "55006" && error.isTransient)
+        #expect(error.code == "slot.in_use" && error.isTransient)
         first.stop.request()
         #expect(try await first.drain().ending == .stopped)
     }
