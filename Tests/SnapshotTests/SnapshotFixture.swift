@@ -153,6 +153,7 @@ final class Collector: Sendable {
     private struct State {
         var rows: [String: [String]] = [:]
         var faults: [String] = []
+        var begun = 0
         var batches = 0
         var spare: [ChangeBatch] = []
         var progress: [String: SnapshotProgress] = [:]
@@ -182,7 +183,12 @@ final class Collector: Sendable {
     var outlet: SnapshotOutlet {
         SnapshotOutlet(
             deliver: { batch in
-                try self.beforeBatch(self.state.withLock { $0.batches })
+                // A number of its own for each, though workers deliver at the same time.
+                let number = self.state.withLock { state in
+                    defer { state.begun += 1 }
+                    return state.begun
+                }
+                try self.beforeBatch(number)
                 self.take(batch)
             },
             recycled: { self.state.withLock { $0.spare.popLast() ?? ChangeBatch() } },
