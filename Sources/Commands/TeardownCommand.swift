@@ -70,8 +70,8 @@ private struct Teardown: Sendable {
 
     /// Drops everything, the slot first.
     ///
-    /// Without it the checkpoint leads nowhere, and a run between the two says so. The publication
-    /// comes last, since it may be somebody else's.
+    /// Without the slot the checkpoint leads nowhere, and a run between the two says so. The
+    /// publication comes last, since it may be somebody else's.
     func run(on connection: borrowing Connection, sink: (any Sink)?) throws {
         try verify(on: connection)
         let checkpoint = try sink?.open()
