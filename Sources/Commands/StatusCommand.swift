@@ -32,7 +32,7 @@ struct StatusCommand: AsyncParsableCommand {
     @Option(name: .long, help: "Where the task answers, such as http://127.0.0.1:8085.")
     var url: String?
 
-    @Flag(name: .long, help: "Print the answer as it is: one line of JSON.") var json = false
+    @Flag(name: .long, help: "Print the answer's JSON as it is.") var json = false
 
     @Flag(name: .long, help: "Ask again every two seconds, until interrupted.") var watch = false
 
@@ -43,6 +43,8 @@ struct StatusCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
+        // A task is asked directly; a proxy from the environment would answer in its place.
+        setenv("no_proxy", "*", 1)
         let address = try address()
         try await show(address, clears: false)
         while watch {

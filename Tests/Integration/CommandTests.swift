@@ -328,6 +328,12 @@ private struct Bench {
         #expect((object as? [String: Any])?["task"] as? String == "orders")
         #expect(json.stdout.hasSuffix("}\n"))
 
+        let proxied = try DaemonProcess(
+            ["status", "--config", config],
+            environment: ["http_proxy": "http://127.0.0.1:9"]
+        )
+        #expect(try await proxied.wait() == .code(0))
+
         let output = try await bench.walrelay("teardown", "--config", config, "--yes")
         #expect(output.status == .code(77))
         #expect(output.stderr.contains("[slot.active]"))
