@@ -46,12 +46,11 @@ extension TaskRunner {
             log.notice("the snapshot is complete already; nothing to do")
             return .finished
         }
-        let tables = try SourceCatalog.tables(options.tables, measured: false, on: control)
         if run.checkpoint?.snapshot != .complete {
             try begin(
                 sink: sink,
                 run: &run,
-                tables: tables,
+                tables: SourceCatalog.tables(options.tables, measured: false, on: control),
                 slot: slot,
                 facts: facts,
                 control: control

@@ -12,7 +12,6 @@ import Synchronization
 
 /// Which of the checkpoint's tables the catalog still has.
 struct CatalogWatch: Sendable {
-    let known: [Relation]
     let selection: TableSelection
     let baseline: SchemaBaseline
 
@@ -22,7 +21,6 @@ struct CatalogWatch: Sendable {
         selection: TableSelection,
         on connection: borrowing Connection
     ) throws {
-        self.known = known
         self.selection = selection
         baseline = try Self.compare(known, selection, on: connection)
     }

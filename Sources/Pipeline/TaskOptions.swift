@@ -48,9 +48,9 @@ public struct TaskOptions: Sendable {
     public var until: Until?
 
     /// The slot's name.
-    public var slot: String { "di_slot_\(task)" }
+    public var slot: String { Slot.name(task: task) }
     /// The publication's name.
-    public var publication: String { "di_pub_\(task)" }
+    public var publication: String { Publication.name(task: task) }
 
     /// Creates options with the defaults of the settings.
     public init(task: String, source: ConnectionParameters, tables: TableSelection) {

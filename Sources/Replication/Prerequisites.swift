@@ -38,7 +38,7 @@ public struct Requirements: Sendable {
         self.taken = taken
     }
 
-    var slotName: String { "di_slot_\(task)" }
+    var slotName: String { Slot.name(task: task) }
     var publicationName: String { Publication.name(task: task) }
 }
 
