@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The commands beside check and run on real servers: what they drop, what they leave, and what
-// they refuse. Each test has a cluster of its own where it drops slots, so that none sees another's.
+// they refuse. Each test has a cluster of its own where it drops slots: none sees the others'.
 
 import Foundation
 import Support
