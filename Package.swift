@@ -61,15 +61,19 @@ let package = Package(
         room("Snapshot", ["LibPQ", "ChangeModel", "PgOutput", "Replication"]),
         room("Sink", ["ChangeModel"]),
         room("NDJSONSink", ["ChangeModel", "Sink", logging]),
+        room("PostgresSink", ["LibPQ", "ChangeModel", "Sink", logging]),
         room("Pipeline", ["LibPQ", "ChangeModel", "Replication", "Snapshot", "Sink", logging]),
+        room(
+            "Verify",
+            ["LibPQ", "ChangeModel", "PgOutput", "Replication", "PostgresSink", logging]),
         room("Settings", ["ChangeModel", yams]),
         room("Operations", ["ChangeModel", "Pipeline", logging, lifecycle, flyingFox]),
         room(
             "Commands",
             [
                 "LibPQ", "ChangeModel", "Replication", "Snapshot", "Sink", "NDJSONSink",
-                "Pipeline", "Settings", "Operations", argumentParser, logging, lifecycle,
-                unixSignals,
+                "PostgresSink", "Verify", "Pipeline", "Settings", "Operations", argumentParser,
+                logging, lifecycle, unixSignals,
             ]),
         .executableTarget(name: "walrelay", dependencies: ["Commands"], swiftSettings: house),
 
@@ -81,6 +85,8 @@ let package = Package(
         tests("Snapshot", ["ChangeModel", "LibPQ", "Replication", "Support"]),
         tests("Sink", ["ChangeModel"]),
         tests("NDJSONSink", ["ChangeModel", "Sink", "Support"]),
+        tests("PostgresSink", ["ChangeModel", "LibPQ", "Sink", "Support", logging]),
+        tests("Verify", ["ChangeModel", "LibPQ", "Replication", "Support", logging]),
         tests(
             "Pipeline", ["ChangeModel", "LibPQ", "Replication", "Sink", "Support", logging]),
         tests("Settings", ["ChangeModel"]),

@@ -11,10 +11,16 @@ import Glibc
 public struct Connection: ~Copyable {
     let handle: OpaquePointer
     let stop: StopSignal?
+    let beat: (@Sendable () -> Void)?
 
-    private init(owning handle: OpaquePointer, stop: StopSignal?) {
+    private init(
+        owning handle: OpaquePointer,
+        stop: StopSignal?,
+        beat: (@Sendable () -> Void)?
+    ) {
         self.handle = handle
         self.stop = stop
+        self.beat = beat
     }
 
     deinit { PQfinish(handle) }
@@ -22,10 +28,12 @@ public struct Connection: ~Copyable {
     /// Makes a connection; blocks for at most `parameters.connectTimeout`.
     ///
     /// Throws `PostgresError` of kind `connect`, `timeout` or `interrupted`. With several hosts
-    /// libpq tries them in turn and the time is shared by all of them.
+    /// libpq tries them in turn and the time is shared by all of them. `beat` is called at least
+    /// every second of a wait, for whoever has to see that waiting is not standing still.
     public static func open(
         _ parameters: ConnectionParameters,
-        stop: StopSignal? = nil
+        stop: StopSignal? = nil,
+        beat: (@Sendable () -> Void)? = nil
     ) throws(PostgresError) -> Connection {
         guard !parameters.hasMalformedConninfo else { throw .malformedConninfo }
         let parameters = try parameters.refreshed()
@@ -40,7 +48,7 @@ public struct Connection: ~Copyable {
         guard let handle = PQconnectStartParams(names, values, 1) else {
             throw PostgresError(kind: .connect, message: "libpq is out of memory")
         }
-        let connection = Connection(owning: handle, stop: stop)
+        let connection = Connection(owning: handle, stop: stop, beat: beat)
         // libpq keeps the SQLSTATE of a refused login only in the text, and only a verbose one.
         PQsetErrorVerbosity(handle, PQERRORS_VERBOSE)
         PQsetNoticeProcessor(handle, { _, _ in }, nil)
@@ -191,7 +199,9 @@ public struct Connection: ~Copyable {
                 pollfd(fd: socket, events: events, revents: 0),
                 pollfd(fd: stop?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
             ]
-            let ready = poll(&set, 2, left.pollMilliseconds)
+            let patience = beat == nil ? left : min(left, .seconds(1))
+            let ready = poll(&set, 2, patience.pollMilliseconds)
+            beat?()
             if set[1].revents != 0, stop?.isRequested == true {
                 throw PostgresError(kind: .interrupted, message: "stopped")
             }

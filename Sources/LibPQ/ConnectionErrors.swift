@@ -71,13 +71,16 @@ extension Connection {
             return String(cString: text)
         }
         guard !field("C").isEmpty else { return lostError() }
-        return PostgresError(
+        var error = PostgresError(
             kind: .server,
             sqlState: field("C"),
             message: field("M"),
             detail: field("D"),
             hint: field("H")
         )
+        (error.table, error.column) = (field("t"), field("c"))
+        (error.constraint, error.context) = (field("n"), field("W"))
+        return error
     }
 
     /// Finds `:  XXXXX: ` in a verbose message; the range is what to take out for people.

@@ -35,6 +35,14 @@ public struct PostgresError: Error, Sendable, Equatable {
     public var detail: String
     /// The server's hint, or empty.
     public var hint: String
+    /// The table that a statement fell over, unquoted, or empty; COPY's errors have none.
+    public var table = ""
+    /// The column, or empty.
+    public var column = ""
+    /// The constraint or the unique index, or empty.
+    public var constraint = ""
+    /// The server's context, such as `COPY t, line 5, column c: "x"`, or empty.
+    public var context = ""
 
     /// Creates an error.
     public init(

@@ -20,6 +20,11 @@ public struct QueryResult: ~Copyable {
     /// The number of columns.
     public var columnCount: Int { Int(PQnfields(handle)) }
 
+    /// How many rows the statement inserted, updated, deleted, copied or returned.
+    public var affectedRows: Int {
+        Int(String(cString: PQcmdTuples(handle))) ?? 0
+    }
+
     /// A value as text; `nil` for NULL and for a place outside the result.
     public func value(_ row: Int, _ column: Int) -> String? {
         guard row >= 0, row < count, column >= 0, column < columnCount,

@@ -3,7 +3,7 @@
 // What every destination promises. A sink is driven from one thread that belongs to it and may
 // block there; nothing else ever touches it. The order of calls:
 //
-//   open → [beginSnapshot → write* → commit] → (write* → commit)* → close
+//   open → inspect → [beginSnapshot → prepare → write* → commit] → (write* → commit)* → close
 //
 // `write` may be followed by `rollback` instead of `commit`, at any time; then the sink is as its
 // last checkpoint says and writing goes on from there.
@@ -18,11 +18,27 @@ public protocol Sink: AnyObject {
     /// this returns. Throws `WalrelayError`.
     func open() throws -> Checkpoint?
 
+    /// Says, before anything is made anywhere, what does not fit these relations.
+    ///
+    /// Changes nothing. `types` has those of the relations' types that are not built in. Throws one
+    /// `WalrelayError` that lists all there is to mend.
+    func inspect(_ relations: [Relation], types: [TypeEntry]) throws
+
     /// Throws away what an unfinished snapshot left and makes a `.running` checkpoint durable.
     ///
     /// What a finished snapshot and the stream after it left is kept: the caller asks for a
     /// snapshot only where there is no such checkpoint.
     func beginSnapshot(_ checkpoint: Checkpoint) throws
+
+    /// Makes ready what the rows of a snapshot will be written to.
+    ///
+    /// Called once after `beginSnapshot`, when the relations are known as the snapshot sees them.
+    func prepare(_ relations: [Relation], types: [TypeEntry]) throws
+
+    /// Where a snapshot's rows may go past `write`, undecoded and on several threads at once.
+    ///
+    /// Asked after `prepare`; `nil` where every row has to come through `write`.
+    var copyLanes: (any CopyLanes)? { get }
 
     /// Takes the changes of a batch, durable or not, in the order of the batch.
     func write(_ batch: borrowing ChangeBatch) throws
@@ -56,6 +72,15 @@ public protocol Sink: AnyObject {
 }
 
 extension Sink {
+    /// Finds nothing wrong: a sink of events takes any relation.
+    public func inspect(_ relations: [Relation], types: [TypeEntry]) throws {}
+
+    /// Does nothing: a sink of events has nothing to make.
+    public func prepare(_ relations: [Relation], types: [TypeEntry]) throws {}
+
+    /// None: events need their values decoded.
+    public var copyLanes: (any CopyLanes)? { nil }
+
     /// Closes the sink, which suffices where no checkpoint is kept.
     public func removeCheckpoint() throws { try close() }
 

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The way past the batches: where a sink is a PostgreSQL itself, the rows of a snapshot go from
+// COPY TO to COPY FROM as they are. Each of the snapshot's workers has a lane of its own.
+
+public import ChangeModel
+
+/// The format of COPY's rows.
+public enum CopyFormat: String, Sendable {
+    /// Readable by every version and every type.
+    case text
+    /// For types whose binary form is the same on both sides.
+    case binary
+}
+
+/// What makes a lane for each thread that copies; used from several threads at once.
+public protocol CopyLanes: Sendable {
+    /// Opens a lane; blocks while it connects, on the thread that will use it.
+    ///
+    /// Throws `WalrelayError`.
+    func open() throws -> any CopyLane
+}
+
+/// A way for rows of one thread, with a connection of its own.
+///
+/// `begin`, `take`… and `end` take one chunk of a table; what was not ended has left nothing.
+public protocol CopyLane: AnyObject {
+    /// The format in which the rows of a relation are to be read.
+    func format(of relation: RelationVersion) throws -> CopyFormat
+
+    /// Begins a chunk of rows, whose values come in the order of the relation's columns.
+    func begin(_ relation: RelationVersion) throws
+
+    /// Takes one CopyData message of the source: a row as text, or a piece of the binary stream.
+    ///
+    /// Blocks while the target is slower than the source.
+    func take(_ bytes: UnsafeRawBufferPointer) throws
+
+    /// Makes the chunk durable.
+    func end() throws
+
+    /// Gives up the chunk; the lane is of no use afterwards.
+    func abandon()
+}
