@@ -20,7 +20,7 @@ struct LaneFixture {
 
     /// Starts both and runs the same SQL on them.
     static func start(
-        _ versions: VersionPair = VersionPair(.v15, .v15),
+        _ versions: VersionPair,
         _ definitions: String
     ) async throws -> LaneFixture {
         let fixture = LaneFixture(
@@ -32,10 +32,14 @@ struct LaneFixture {
         return fixture
     }
 
+    /// The same, both of 15.
+    static func start(_ definitions: String) async throws -> LaneFixture {
+        try await start(VersionPair(.v15, .v15), definitions)
+    }
+
     func lanes(user: String = "postgres") -> PostgresLanes {
         PostgresLanes(
             parameters: target.laneParameters(user: user),
-            configure: { _ in },
             table: { [target] in try target.table(for: $0) }
         )
     }
@@ -129,7 +133,7 @@ struct LaneFixture {
         let wanted = try source.psql(all)
         let found = try target.psql(all)
         #expect(found == wanted, "\(query)", sourceLocation: sourceLocation)
-        return wanted.split(separator: "\n").count
+        return Int(try source.psql("SELECT count(*) FROM (\(query)) q")) ?? -1
     }
 
     /// Waits until no session of a lane is left on the target.

@@ -13,21 +13,17 @@ import Synchronization
 /// Makes lanes into a PostgreSQL.
 final class PostgresLanes: CopyLanes {
     private let parameters: ConnectionParameters
-    private let configure: @Sendable (borrowing Connection) throws -> Void
     private let table: @Sendable (RelationVersion) throws -> TargetTable
     private let bytes = Atomic<UInt64>(0)
 
     /// Lanes into the server that `parameters` lead to.
     ///
-    /// Both closures are called on the workers' threads: `configure` once for each connection,
-    /// `table` for each chunk. They throw `PostgresError` or `WalrelayError`.
+    /// `table` is called on the workers' threads, twice a chunk.
     init(
         parameters: ConnectionParameters,
-        configure: @escaping @Sendable (borrowing Connection) throws -> Void,
         table: @escaping @Sendable (RelationVersion) throws -> TargetTable
     ) {
         self.parameters = parameters
-        self.configure = configure
         self.table = table
     }
 
@@ -35,7 +31,7 @@ final class PostgresLanes: CopyLanes {
     var bytesWritten: UInt64 { bytes.load(ordering: .relaxed) }
 
     func open(keepWaiting: @escaping @Sendable () -> Bool) throws -> any CopyLane {
-        try PostgresLane(parameters, configure, table, keepWaiting) { [self] count in
+        try PostgresLane(parameters, table, keepWaiting) { [self] count in
             bytes.add(UInt64(count), ordering: .relaxed)
         }
     }
@@ -60,12 +56,11 @@ final class PostgresLane: CopyLane {
 
     init(
         _ parameters: ConnectionParameters,
-        _ configure: (borrowing Connection) throws -> Void,
         _ table: @escaping @Sendable (RelationVersion) throws -> TargetTable,
         _ keepWaiting: @escaping @Sendable () -> Bool,
         wrote: @escaping (Int) -> Void
     ) throws {
-        connection = try Self.connect(parameters, configure, keepWaiting)
+        connection = try Self.connect(parameters, keepWaiting)
         destination = parameters.destination
         self.table = table
         self.wrote = wrote
@@ -76,22 +71,24 @@ final class PostgresLane: CopyLane {
 
     private static func connect(
         _ parameters: ConnectionParameters,
-        _ configure: (borrowing Connection) throws -> Void,
         _ keepWaiting: @escaping @Sendable () -> Bool
     ) throws -> Connection {
         let giveUp = StopSignal()
-        do {
+        do throws(PostgresError) {
             let connection = try Connection.open(parameters, stop: giveUp) {
                 if !keepWaiting() { giveUp.request() }
             }
-            try configure(connection)
+            _ = try TargetSession.setUp(connection)
             // The server writes WAL in order: the sink's next commit, which does wait for its own
             // record to be durable, makes all that came before durable with it. Until then the
             // checkpoint says that the snapshot is running, and a crash has it taken anew.
             try connection.query("SET synchronous_commit = off")
             return connection
-        } catch let error as PostgresError {
-            throw LaneFault.connecting(to: parameters.destination, error)
+        } catch {
+            throw TargetErrors.error(
+                error,
+                while: "connecting to the target \(parameters.destination)"
+            )
         }
     }
 
@@ -161,7 +158,8 @@ final class PostgresLane: CopyLane {
         do {
             return try table(relation)
         } catch let error as PostgresError {
-            throw LaneFault.connecting(to: destination, error)
+            let name = relation.relation.qualifiedName
+            throw TargetErrors.error(error, while: "looking up \(name) on \(destination)")
         }
     }
 
