@@ -85,7 +85,8 @@ let package = Package(
         tests("Snapshot", ["ChangeModel", "LibPQ", "Replication", "Support"]),
         tests("Sink", ["ChangeModel"]),
         tests("NDJSONSink", ["ChangeModel", "Sink", "Support"]),
-        tests("PostgresSink", ["ChangeModel", "LibPQ", "Sink", "Support", logging]),
+        tests(
+            "PostgresSink", ["ChangeModel", "LibPQ", "Replication", "Sink", "Support", logging]),
         tests("Verify", ["ChangeModel", "LibPQ", "Replication", "Support", logging]),
         tests(
             "Pipeline", ["ChangeModel", "LibPQ", "Replication", "Sink", "Support", logging]),
