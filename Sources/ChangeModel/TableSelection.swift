@@ -88,13 +88,42 @@ public struct TableRule: Sendable, Hashable {
     public var columns: [String]?
     /// A row filter in SQL that the server applies (15 and later); `nil` takes all rows.
     public var filter: String?
+    /// The table that a postgresql sink writes to; `nil` leaves it to the sink's settings.
+    ///
+    /// Only with an exact name.
+    public var target: TableName?
 
     /// Creates a rule.
-    public init(pattern: TablePattern, columns: [String]? = nil, filter: String? = nil) {
+    public init(
+        pattern: TablePattern,
+        columns: [String]? = nil,
+        filter: String? = nil,
+        target: TableName? = nil
+    ) {
         self.pattern = pattern
         self.columns = columns
         self.filter = filter
+        self.target = target
     }
+}
+
+/// A table's qualified name, unquoted.
+public struct TableName: Sendable, Hashable, Codable {
+    /// The schema's name.
+    public var schema: String
+    /// The table's name.
+    public var name: String
+
+    /// Creates a name.
+    public init(schema: String, name: String) {
+        self.schema = schema
+        self.name = name
+    }
+}
+
+extension TableName: CustomStringConvertible {
+    /// `schema.name`, for people; not quoted, so never for SQL.
+    public var description: String { "\(schema).\(name)" }
 }
 
 /// What `tables` in the settings says.

@@ -26,16 +26,8 @@ extension Settings {
     /// How the source is reached, with the password as it is now.
     ///
     /// Blocks.
-    func sourceParameters() throws -> ConnectionParameters {
-        let environment = ProcessInfo.processInfo.environment
-        return ConnectionParameters(
-            keywords: try source.keywords(environment: environment),
-            connectTimeout: source.connectTimeout,
-            refresh: { [source] () throws(WalrelayError) in
-                let password = try source.resolvePassword(environment: environment)
-                return password.map { ["password": $0] } ?? [:]
-            }
-        )
+    func sourceParameters() throws(WalrelayError) -> ConnectionParameters {
+        try source.parameters()
     }
 
     /// The task's options as the pipeline takes them.
@@ -62,5 +54,22 @@ extension Settings {
         options.batchDelay = batch.delay
         options.retryFor = retry.limit
         return options
+    }
+}
+
+extension Settings.Connection {
+    /// How the server is reached, with the password as it is now; read again on each connection.
+    ///
+    /// Blocks.
+    func parameters() throws(WalrelayError) -> ConnectionParameters {
+        let environment = ProcessInfo.processInfo.environment
+        return ConnectionParameters(
+            keywords: try keywords(environment: environment),
+            connectTimeout: connectTimeout,
+            refresh: { [self] () throws(WalrelayError) in
+                let password = try resolvePassword(environment: environment)
+                return password.map { ["password": $0] } ?? [:]
+            }
+        )
     }
 }

@@ -46,11 +46,21 @@ extension TaskRunner {
             log.notice("the snapshot is complete already; nothing to do")
             return .finished
         }
-        if run.checkpoint?.snapshot != .complete {
+        if let checkpoint = run.checkpoint, checkpoint.snapshot == .complete {
+            // What is not taken any more may be gone from the sink too.
+            let taken = checkpoint.relations.filter {
+                options.tables.rule(schema: $0.schema, name: $0.name) != nil
+            }
+            try sink.inspect(taken, types: checkpoint.types)
+        } else {
+            let tables = try SourceCatalog.tables(options.tables, measured: false, on: control)
+            let relations = tables.map(\.relation)
+            let types = try Self.types(of: relations, on: control)
+            try sink.inspect(relations, types: types.entries(for: relations))
             try begin(
                 sink: sink,
                 run: &run,
-                tables: SourceCatalog.tables(options.tables, measured: false, on: control),
+                tables: tables,
                 slot: slot,
                 facts: facts,
                 control: control

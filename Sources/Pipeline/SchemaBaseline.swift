@@ -19,7 +19,7 @@ struct SchemaBaseline: Equatable {
     /// What happened to relations, to be refused once the stream has come to the present.
     var losses: [Loss] = []
     /// New names that the settings take, by OID; the stream says where each begins.
-    var acceptedNames: [UInt32: StreamPolicy.TableName] = [:]
+    var acceptedNames: [UInt32: TableName] = [:]
     /// What the operator should be told.
     var notices: [String] = []
 

@@ -68,6 +68,7 @@ extension TaskRunner {
             types: types,
             facts: facts
         )
+        try sink.prepare(done.relations, types: done.types)
         if options.snapshot != .never {
             try copy(current, types: types, taken: taken, to: sink)
         }
@@ -90,13 +91,18 @@ extension TaskRunner {
             parameters: options.source,
             request: request(tables, types: types, taken: taken),
             outlet: SnapshotOutlet(
+                lanes: sink.copyLanes,
                 deliver: { [board] batch in
                     board.beat(.snapshot)
                     try queue.put(batch, stop: stopWorkers)
                 },
                 recycled: { queue.spare() },
                 imported: { isImported.store(true, ordering: .releasing) },
-                progress: { [board] in board.update($0) }
+                progress: { [board] in board.update($0) },
+                passed: { [board] rows in
+                    board.beat(.snapshot)
+                    board.addChanges(rows, transactions: 0)
+                }
             )
         )
         board.begin(.snapshot)
@@ -150,7 +156,7 @@ extension TaskRunner {
         return request
     }
 
-    /// Writes what the workers deliver until they have ended.
+    /// Writes what the workers deliver until they have ended; with lanes there is nothing of it.
     private func drain(
         _ queue: BatchQueue,
         into sink: any Sink,
@@ -162,8 +168,9 @@ extension TaskRunner {
             if stop.isRequested { throw CancellationError() }
             guard let batch = queue.next(within: .milliseconds(200)) else {
                 // Workers that read a long row or wait for a lock are alive as long as their
-                // connections are; those have limits of their own.
+                // connections are, those of their lanes too; all have limits of their own.
                 board.beat(.snapshot)
+                publish(sink.statistics)
                 continue
             }
             try sink.write(batch)

@@ -187,7 +187,7 @@ struct StreamSession {
     init(
         start: Checkpoint,
         provisional: Bool,
-        acceptedNames: [UInt32: StreamPolicy.TableName],
+        acceptedNames: [UInt32: TableName],
         until: LSN?,
         types: TypeCatalog,
         statusInterval: Duration,

@@ -14,20 +14,6 @@ public struct StreamPolicy: Sendable, Equatable {
         case apply
     }
 
-    /// A table's name, unquoted.
-    public struct TableName: Sendable, Hashable {
-        /// The schema's name.
-        public var schema: String
-        /// The table's name.
-        public var name: String
-
-        /// Creates a name.
-        public init(schema: String, name: String) {
-            self.schema = schema
-            self.name = name
-        }
-    }
-
     /// What to do with a TRUNCATE.
     public var onTruncate: OnTruncate
     /// Commit positions of transactions whose schema changes the operator has accepted.

@@ -136,8 +136,14 @@ extension Settings.Sink.PostgreSQL {
         let connection = Settings.Connection.read(section)
         let schema = section.take("schema", .targetSchema)
         let createTables = section.take("createTables", .boolean)
+        let indexes: Indexes? = section.take("indexes", .choice)
+        let ifNotEmpty: NotEmpty? = section.take("ifNotEmpty", .choice)
+        let onRowError: RowError? = section.take("onRowError", .choice)
         guard let connection else { return nil }
         var postgresql = Self(connection: connection)
+        if let indexes { postgresql.indexes = indexes }
+        if let ifNotEmpty { postgresql.ifNotEmpty = ifNotEmpty }
+        if let onRowError { postgresql.onRowError = onRowError }
         if let schema { postgresql.schema = schema }
         if let createTables { postgresql.createTables = createTables }
         return postgresql

@@ -58,9 +58,10 @@ extension TableRule {
         let pattern = section.require("table", .tablePattern)
         let columns = section.list("columns", .identifier)
         let filter = section.take("where", .text)
+        let target = section.take("target", .tableName)
         guard let pattern else { return nil }
         if pattern.exactName == nil {
-            for key in ["columns", "where"] where section.has(key) {
+            for key in ["columns", "where", "target"] where section.has(key) {
                 section.fault(key, "belongs to one table, not to a pattern")
             }
         }
@@ -68,7 +69,7 @@ extension TableRule {
         if let columns, Set(columns).count != columns.count {
             section.fault("columns", "names a column twice")
         }
-        return Self(pattern: pattern, columns: columns, filter: filter)
+        return Self(pattern: pattern, columns: columns, filter: filter, target: target)
     }
 }
 

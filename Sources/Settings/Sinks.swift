@@ -62,12 +62,44 @@ extension Settings.Sink {
             case named(String)
         }
 
+        /// Which indexes and constraints of the source are made.
+        public enum Indexes: String, Sendable, CaseIterable {
+            /// The key only.
+            case none
+            /// All that can be made, once the rows are there.
+            case afterSnapshot
+        }
+
+        /// What a snapshot does with a table that holds rows already.
+        public enum NotEmpty: String, Sendable, CaseIterable {
+            /// Refuse before anything is made.
+            case refuse
+            /// Empty it first.
+            case truncate
+            /// Insert rows, or overwrite those with the same key.
+            case merge
+        }
+
+        /// What is done with a row that the server refuses.
+        public enum RowError: String, Sendable, CaseIterable {
+            /// Stop before its transaction, exit 65.
+            case stop
+            /// Put it into walrelay.dead_letter and go on.
+            case deadLetter
+        }
+
         /// The server that is written to.
         public var connection: Settings.Connection
         /// The schema that tables are written to.
         public var schema = Schema.same
         /// Whether missing tables are created.
         public var createTables = true
+        /// Which indexes and constraints tables get besides their key.
+        public var indexes = Indexes.none
+        /// What a snapshot does with a table that holds rows already.
+        public var ifNotEmpty = NotEmpty.refuse
+        /// What is done with a row that the server refuses.
+        public var onRowError = RowError.stop
 
         /// Creates the section with defaults.
         public init(connection: Settings.Connection) {

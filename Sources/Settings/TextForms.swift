@@ -81,6 +81,18 @@ extension Form where Value == TablePattern {
     }
 }
 
+extension Form where Value == TableName {
+    /// One table's name; one without a schema lies in public.
+    static var tableName: Form {
+        Form<TablePattern>.tablePattern.map { pattern throws(Rejection) in
+            guard let name = pattern.exactName else {
+                throw Rejection("is a pattern where one table is due")
+            }
+            return TableName(schema: name.schema, name: name.name)
+        }
+    }
+}
+
 extension Form where Value == Settings.Sink.PostgreSQL.Schema {
     /// `same`, or a schema's name.
     static var targetSchema: Form {

@@ -17,13 +17,16 @@ public enum CopyFormat: String, Sendable {
 public protocol CopyLanes: Sendable {
     /// Opens a lane; blocks while it connects, on the thread that will use it.
     ///
+    /// The lane calls `keepWaiting` at least every second of each of its waits, from this one on;
+    /// once that returns false it gives up and throws `WalrelayError` with the code `stopped`.
     /// Throws `WalrelayError`.
-    func open() throws -> any CopyLane
+    func open(keepWaiting: @escaping @Sendable () -> Bool) throws -> any CopyLane
 }
 
 /// A way for rows of one thread, with a connection of its own.
 ///
-/// `begin`, `take`… and `end` take one chunk of a table; what was not ended has left nothing.
+/// `begin`, `take`… and `end` take one chunk of a table; what was not ended has left nothing. All
+/// of it throws `WalrelayError`, and after a throw there is nothing to do but to `abandon`.
 public protocol CopyLane: AnyObject {
     /// The format in which the rows of a relation are to be read.
     func format(of relation: RelationVersion) throws -> CopyFormat
@@ -36,9 +39,13 @@ public protocol CopyLane: AnyObject {
     /// Blocks while the target is slower than the source.
     func take(_ bytes: UnsafeRawBufferPointer) throws
 
-    /// Makes the chunk durable.
+    /// Makes the chunk durable, at the latest with the sink's next commit.
+    ///
+    /// When this returns no row of the chunk can be refused any more.
     func end() throws
 
-    /// Gives up the chunk; the lane is of no use afterwards.
+    /// Gives up the chunk, if one was begun; the lane is of no use afterwards.
+    ///
+    /// Blocks for a moment at most.
     func abandon()
 }

@@ -6,24 +6,30 @@
 import ChangeModel
 import LibPQ
 import Replication
+import Sink
 
 extension SnapshotChunk {
     /// The COPY that reads the chunk.
     ///
     /// `plain` allows the form without a query, which costs the server some 6 % less and takes
     /// neither generated columns nor conditions.
-    func copyStatement(of table: SnapshotTable, plain: Bool) -> String {
+    func copyStatement(
+        of table: SnapshotTable,
+        plain: Bool,
+        format: CopyFormat = .text
+    ) -> String {
+        let options = format == .binary ? " (FORMAT binary)" : ""
         let storage = table.source.storage[self.storage]
         let name = SQL.identifier(storage.schema, storage.name)
         let columns = table.relation.relation.columns.map { SQL.identifier($0.name) }
             .joined(separator: ", ")
         let conditions = conditions(filter: table.source.filter)
         if plain, conditions.isEmpty, !columns.isEmpty {
-            return "COPY \(name) (\(columns)) TO STDOUT"
+            return "COPY \(name) (\(columns)) TO STDOUT\(options)"
         }
         let condition =
             conditions.isEmpty ? "" : " WHERE " + conditions.joined(separator: " AND ")
-        return "COPY (SELECT \(columns) FROM ONLY \(name)\(condition)) TO STDOUT"
+        return "COPY (SELECT \(columns) FROM ONLY \(name)\(condition)) TO STDOUT\(options)"
     }
 
     private func conditions(filter: String?) -> [String] {
@@ -41,5 +47,31 @@ extension SnapshotChunk {
             if let upper { conditions.append("\(column) < '\(upper)'") }
         }
         return conditions
+    }
+}
+
+extension Connection {
+    /// Runs the COPY of a chunk and lends each of its messages; blocks until it has ended.
+    ///
+    /// `idleLimit` bounds the wait for each message. Throws `WalrelayError` for whatever the source
+    /// says, and what the closure throws; then the COPY has been cancelled on the server too.
+    func copyOut(
+        _ statement: String,
+        of storage: SourceTable.Storage,
+        idleLimit: Duration,
+        _ body: (UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        do {
+            // The answer may come as late as the first row.
+            try query(statement, within: idleLimit)
+            try copyOut(idleLimit: idleLimit, body)
+        } catch let error as PostgresError {
+            if error.kind == .timeout || error.kind == .interrupted { cancel() }
+            throw SnapshotFault.error(error, while: .copying("\(storage.schema).\(storage.name)"))
+        } catch {
+            // A COPY that finds no row would not notice for long that its client has gone.
+            cancel()
+            throw error
+        }
     }
 }

@@ -48,17 +48,18 @@ struct CopyWorker: ~Copyable {
         on connection: borrowing Connection
     ) throws {
         let table = request.tables[chunk.table]
-        let storage = table.source.storage[chunk.storage]
         let statement = chunk.copyStatement(
             of: table,
             plain: !job.needsQuery.contains(chunk.table)
         )
+        columnCount = table.relation.relation.columns.count
         do {
-            // The answer may come as late as the first row.
-            try connection.query(statement, within: request.idleLimit)
-            columnCount = table.relation.relation.columns.count
             try begin(table)
-            try connection.copyOut(idleLimit: request.idleLimit) { row in
+            try connection.copyOut(
+                statement,
+                of: table.source.storage[chunk.storage],
+                idleLimit: request.idleLimit
+            ) { row in
                 try take(row)
                 if batch.changes.count >= rowLimit || batch.bytes.count >= byteLimit {
                     try flush(chunk.table)
@@ -66,14 +67,7 @@ struct CopyWorker: ~Copyable {
                 }
             }
             try flush(chunk.table)
-        } catch let error as PostgresError {
-            if error.kind == .timeout || error.kind == .interrupted { connection.cancel() }
-            let name = "\(storage.schema).\(storage.name)"
-            throw SnapshotFault.error(error, while: .copying(name))
-        } catch {
-            // A COPY that finds no row would not notice for long that its client has gone.
-            connection.cancel()
-            guard let error = error as? DecodeError else { throw error }
+        } catch let error as DecodeError {
             throw error.walrelayError(copying: table.relation.relation.qualifiedName)
         }
     }

@@ -7,11 +7,13 @@
 //
 //   keeper:   import → lock → check → plan → (all workers have imported) → close
 //   worker:        connect → import → lock → (all have) → COPY chunk → COPY chunk → … → close
+//                  each chunk into batches, or into the worker's own lane of the sink
 //   caller's export:  must stay open until `imported` is called
 
 public import ChangeModel
 public import LibPQ
 import Replication
+public import Sink
 
 /// What is to be copied and how.
 public struct SnapshotRequest: Sendable {
@@ -52,6 +54,8 @@ public struct SnapshotRequest: Sendable {
 
 /// Where the copied rows go; all of it is called on the workers' threads, or on the caller's.
 public struct SnapshotOutlet: Sendable {
+    /// Where rows go as COPY gives them, past `deliver`; `nil` has every row delivered in batches.
+    public var lanes: (any CopyLanes)?
     /// Takes a batch over; may block, and throws where the snapshot is to end.
     ///
     /// A worker is not interrupted in here: what blocks has to look at `SnapshotCopier.ending`.
@@ -60,20 +64,28 @@ public struct SnapshotOutlet: Sendable {
     public var recycled: @Sendable () -> ChangeBatch
     /// Called once when the exporting transaction is no longer needed.
     public var imported: @Sendable () -> Void
-    /// Told when a table changes its state and with each batch; must not block.
+    /// Told when a table changes its state, with each batch and now and then of a lane.
+    ///
+    /// Must not block.
     public var progress: @Sendable (SnapshotProgress) -> Void
+    /// Told how many more rows went into a lane, now and then; must not block.
+    public var passed: @Sendable (Int) -> Void
 
     /// Creates an outlet.
     public init(
+        lanes: (any CopyLanes)? = nil,
         deliver: @escaping @Sendable (consuming ChangeBatch) throws -> Void,
         recycled: @escaping @Sendable () -> ChangeBatch = { ChangeBatch() },
         imported: @escaping @Sendable () -> Void = {},
-        progress: @escaping @Sendable (SnapshotProgress) -> Void = { _ in }
+        progress: @escaping @Sendable (SnapshotProgress) -> Void = { _ in },
+        passed: @escaping @Sendable (Int) -> Void = { _ in }
     ) {
+        self.lanes = lanes
         self.deliver = deliver
         self.recycled = recycled
         self.imported = imported
         self.progress = progress
+        self.passed = passed
     }
 }
 
@@ -98,7 +110,8 @@ public final class SnapshotCopier: Sendable {
         guardian = TableGuard(request.tables, lockTimeout: request.lockTimeout)
     }
 
-    /// Copies everything; blocks its thread until the last batch is delivered.
+    /// Copies everything; blocks its thread until the last batch is delivered and every lane has
+    /// ended its chunks.
     ///
     /// Throws the first error of any worker: `WalrelayError`, with code `stopped` after a request
     /// of `stop`, or what the outlet threw. Whatever is transient needs another snapshot.
@@ -185,7 +198,12 @@ extension SnapshotCopier {
         )
         try guardian.lockAtOnce(on: session.connection)
         try crew.imported()
-        var worker = CopyWorker(request: request, outlet: outlet, job: job)
+        guard let lanes = outlet.lanes else {
+            var worker = CopyWorker(request: request, outlet: outlet, job: job)
+            return try worker.run(on: session.connection)
+        }
+        let lane = try lanes.open { [ending] in !ending.isRequested }
+        var worker = LaneWorker(request: request, outlet: outlet, job: job, lane: lane)
         try worker.run(on: session.connection)
     }
 }

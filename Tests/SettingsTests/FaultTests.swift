@@ -349,6 +349,20 @@ private let sinks = [
         "s:4:77: sink.postgresql.createTables: \"yes\" is neither true nor false"
     ),
     FaultCase(
+        Draft(
+            sink: "{ kind: postgresql, postgresql: { host: h, database: d, ifNotEmpty: append } }"
+        ),
+        "s:4:75: sink.postgresql.ifNotEmpty: \"append\" is not one of refuse, truncate, merge"
+    ),
+    FaultCase(
+        Draft(tables: "{ include: [{ table: 's.*', target: 't.x' }] }"),
+        "s:3:37: tables.include[0].target: belongs to one table, not to a pattern"
+    ),
+    FaultCase(
+        Draft(tables: "{ include: [{ table: s.a, target: 't.*' }] }"),
+        "s:3:43: tables.include[0].target: \"t.*\" is a pattern where one table is due"
+    ),
+    FaultCase(
         Draft(sink: "{ kind: kafka, kafka: { topicPrefix: a b, properties: { x: [1] } } }"),
         "s:4:29: sink.kafka.bootstrapServers is missing: a host:port, or several between commas is"
             + " required",

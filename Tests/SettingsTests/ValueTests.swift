@@ -112,13 +112,28 @@ import Testing
         let settings = try Draft(
             sink: """
                 { kind: postgresql, postgresql: { conninfo: "service=w", createTables: false,
-                  schema: '"Ware"' } }
+                  schema: '"Ware"', indexes: afterSnapshot, ifNotEmpty: merge,
+                  onRowError: deadLetter } }
                 """
         ).settings()
         var sink = Settings.Sink.PostgreSQL(connection: .init(.conninfo(Secret("service=w"))))
         sink.schema = .named("Ware")
         sink.createTables = false
+        sink.indexes = .afterSnapshot
+        sink.ifNotEmpty = .merge
+        sink.onRowError = .deadLetter
         #expect(settings.sink == .postgresql(sink))
+    }
+
+    @Test func `a table may have a target of its own`() throws {
+        let settings = try Draft(
+            tables: "{ include: [{ table: s.a, target: 'Ware.\"B\"' }, { table: b, target: c }] }"
+        ).settings()
+        #expect(
+            settings.tables.include.map(\.target) == [
+                TableName(schema: "ware", name: "B"), TableName(schema: "public", name: "c"),
+            ]
+        )
     }
 }
 

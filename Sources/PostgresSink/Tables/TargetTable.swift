@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// A table of the target, as one version of a source relation is written to it.
 
 import ChangeModel
+import LibPQ
 
-/// A table of the target as one version of a relation of the source is written to it.
+/// A table of the target, as one version of a source relation is written to it.
 struct TargetTable: Sendable {
-    /// A column that is written.
+    /// A column, in the place of the source's column of the same name.
     struct Column: Sendable {
-        /// The name on the target, unquoted; the same as on the source.
+        /// The column's name on both sides, unquoted.
         var name: String
-        /// SQL, quoted: `format_type(atttypid, -1)` of the target's column.
+        /// The type on the target in SQL, quoted, without a modifier.
         var castType: String
-        /// The type on the target.
+        /// The type's OID on the target.
         var typeOID: UInt32
         /// Whether it belongs to `key`.
         var isKey: Bool
@@ -20,16 +19,15 @@ struct TargetTable: Sendable {
 
     /// The source's version.
     var relation: RelationVersion
-    /// The schema on the target, unquoted.
+    /// The schema's name on the target, unquoted.
     var schema: String
-    /// The name on the target, unquoted.
+    /// The table's name on the target, unquoted.
     var name: String
-    /// One a column of `relation.relation.columns`, in the same order.
+    /// One a column of the relation, in the same order.
     var columns: [Column]
     /// Indexes of the columns that identify a row and have a unique index on the target.
-    ///
-    /// Empty where there is none: then there are only inserts, or rows are told by their image.
     var key: [Int]
-    /// Schema and name for SQL.
-    var qualifiedName: String
+
+    /// The name in SQL.
+    var qualifiedName: String { SQL.identifier(schema, name) }
 }

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The rows of a snapshot on their way into the target's tables: a connection for each of the
+// snapshot's workers, on it one COPY … FROM STDIN after the other, a chunk each. A COPY is a
+// transaction of its own, so a chunk is there whole or not at all; what a broken snapshot left is
+// thrown away before the next one.
+
+import ChangeModel
+import LibPQ
+import Sink
+import Synchronization
+
+/// Makes lanes into a PostgreSQL.
+final class PostgresLanes: CopyLanes {
+    private let parameters: ConnectionParameters
+    private let table: @Sendable (RelationVersion) throws -> TargetTable
+    private let bytes = Atomic<UInt64>(0)
+
+    /// Lanes into the server that `parameters` lead to.
+    ///
+    /// `table` is called on the workers' threads, twice a chunk.
+    init(
+        parameters: ConnectionParameters,
+        table: @escaping @Sendable (RelationVersion) throws -> TargetTable
+    ) {
+        self.parameters = parameters
+        self.table = table
+    }
+
+    /// Bytes that all lanes together have handed to the target.
+    var bytesWritten: UInt64 { bytes.load(ordering: .relaxed) }
+
+    func open(keepWaiting: @escaping @Sendable () -> Bool) throws -> any CopyLane {
+        try PostgresLane(parameters, table, keepWaiting) { [self] count in
+            bytes.add(UInt64(count), ordering: .relaxed)
+        }
+    }
+}
+
+/// A lane: one connection, one COPY at a time.
+final class PostgresLane: CopyLane {
+    /// What is gathered before it is written: more gains nothing, and with less the target's
+    /// backend wakes up more often.
+    private static let writeBytes = 128 << 10
+    /// How long the target may take no more bytes, or may take for the end of a chunk.
+    private static let idleLimit: Duration = .seconds(3600)
+
+    private let connection: Connection
+    private let destination: String
+    private let table: @Sendable (RelationVersion) throws -> TargetTable
+    private let wrote: (Int) -> Void
+    private let buffer: UnsafeMutableRawBufferPointer
+    private var count = 0
+    /// The table whose COPY is running.
+    private var current: TargetTable?
+
+    init(
+        _ parameters: ConnectionParameters,
+        _ table: @escaping @Sendable (RelationVersion) throws -> TargetTable,
+        _ keepWaiting: @escaping @Sendable () -> Bool,
+        wrote: @escaping (Int) -> Void
+    ) throws {
+        connection = try Self.connect(parameters, keepWaiting)
+        destination = parameters.destination
+        self.table = table
+        self.wrote = wrote
+        buffer = .allocate(byteCount: Self.writeBytes, alignment: 16)
+    }
+
+    deinit { buffer.deallocate() }
+
+    private static func connect(
+        _ parameters: ConnectionParameters,
+        _ keepWaiting: @escaping @Sendable () -> Bool
+    ) throws -> Connection {
+        let giveUp = StopSignal()
+        do throws(PostgresError) {
+            let connection = try Connection.open(parameters, stop: giveUp) {
+                if !keepWaiting() { giveUp.request() }
+            }
+            _ = try TargetSession.setUp(connection)
+            // The server writes WAL in order: the sink's next commit, which does wait for its own
+            // record to be durable, makes all that came before durable with it. Until then the
+            // checkpoint says that the snapshot is running, and a crash has it taken anew.
+            try connection.query("SET synchronous_commit = off")
+            return connection
+        } catch {
+            throw TargetErrors.error(
+                error,
+                while: "connecting to the target \(parameters.destination)"
+            )
+        }
+    }
+
+    func format(of relation: RelationVersion) throws -> CopyFormat {
+        format(of: relation, in: try lookUp(relation))
+    }
+
+    private func format(of relation: RelationVersion, in table: TargetTable) -> CopyFormat {
+        // Every PostgreSQL from 10 on has this on; others that speak the protocol may not.
+        guard connection.parameterStatus("integer_datetimes") == "on" else { return .text }
+        let isShared = zip(relation.relation.columns, table.columns).allSatisfy { source, target in
+            BinaryForm.isShared(
+                source: source.typeOID,
+                target: target.typeOID,
+                version: connection.serverVersion
+            )
+        }
+        return isShared ? .binary : .text
+    }
+
+    func begin(_ relation: RelationVersion) throws {
+        let table = try lookUp(relation)
+        let columns = table.columns.map { SQL.identifier($0.name) }.joined(separator: ", ")
+        let list = columns.isEmpty ? "" : " (\(columns))"
+        let format = format(of: relation, in: table)
+        count = 0
+        do throws(PostgresError) {
+            try connection.beginCopyIn(
+                "COPY \(table.qualifiedName)\(list) FROM STDIN (FORMAT \(format.rawValue))",
+                within: Self.idleLimit
+            )
+        } catch {
+            throw LaneFault.beginning(table, destination, error)
+        }
+        current = table
+    }
+
+    func take(_ bytes: UnsafeRawBufferPointer) throws {
+        if bytes.count > buffer.count - count {
+            try write()
+            // A row of this size is a write by itself.
+            guard bytes.count < buffer.count else { return try write(bytes) }
+        }
+        UnsafeMutableRawBufferPointer(rebasing: buffer[count...]).copyMemory(from: bytes)
+        count += bytes.count
+    }
+
+    func end() throws {
+        try write()
+        guard let table = current else { return }
+        do throws(PostgresError) {
+            try connection.endCopyIn(within: Self.idleLimit)
+        } catch {
+            throw LaneFault.copying(table, destination, error)
+        }
+        current = nil
+    }
+
+    func abandon() {
+        guard current != nil else { return }
+        current = nil
+        // The backend may wait for a lock, where it would not notice that its client has gone.
+        connection.cancel()
+    }
+
+    private func lookUp(_ relation: RelationVersion) throws -> TargetTable {
+        do {
+            return try table(relation)
+        } catch let error as PostgresError {
+            let name = relation.relation.qualifiedName
+            throw TargetErrors.error(error, while: "looking up \(name) on \(destination)")
+        }
+    }
+
+    private func write() throws {
+        let filled = UnsafeRawBufferPointer(rebasing: buffer[..<count])
+        count = 0
+        try write(filled)
+    }
+
+    private func write(_ bytes: UnsafeRawBufferPointer) throws {
+        guard let table = current else { return }
+        do throws(PostgresError) {
+            try connection.copyIn(bytes, idleLimit: Self.idleLimit)
+        } catch {
+            throw LaneFault.copying(table, destination, error)
+        }
+        wrote(bytes.count)
+    }
+}
