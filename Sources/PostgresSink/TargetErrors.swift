@@ -1,105 +1,101 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the target's errors mean. Three kinds: those that time mends (the server restarts, another
-// transaction was in the way, a failover made it read-only), those that one row is to blame for,
-// and those that somebody has to mend on the target, whatever the row.
+// What the target refuses, as the operator is told it. Three kinds: what passes by itself (the
+// server restarts, another transaction was in the way, a failover), what one row is to blame for,
+// and what somebody has to mend on the target whatever the row.
 
 import ChangeModel
 import LibPQ
 
-extension PostgresError {
-    /// Whether the same work may succeed on the target later without anybody's help.
-    var isTransientOnTarget: Bool {
-        // A cancelled statement is somebody's statement_timeout or pg_cancel_backend; a server
-        // that only reads has become a standby, or is kept from writing until its disk has room.
-        isTransient || (kind == .server && ["57014", "25006"].contains(sqlState))
+/// Errors of the target's server.
+enum TargetErrors {
+    /// Whether the same attempt may succeed later, on this server or on the one that takes over.
+    static func isTransient(_ error: PostgresError) -> Bool {
+        // 25006: a primary that has become a standby while we were connected. 57014: somebody's
+        // statement_timeout or pg_cancel_backend.
+        error.isTransient || (error.kind == .server && ["25006", "57014"].contains(error.sqlState))
     }
 
-    /// Whether a row is to blame: the table as such could be written.
-    var blamesRow: Bool {
-        guard kind == .server else { return false }
-        switch sqlState.prefix(2) {
-        // Data, integrity constraints, ON CONFLICT twice, views' checks, RAISE in a trigger.
+    /// Whether the server refused a row, and would take another one.
+    static func blamesRow(_ error: PostgresError) -> Bool {
+        guard error.kind == .server else { return false }
+        switch error.sqlState.prefix(2) {
+        // Data, constraints, one key twice in ON CONFLICT, checks of views, RAISE in a trigger.
         case "22", "23", "21", "44", "P0": return true
-        // A limit of the server, such as the size of an index's row; not one of its resources.
-        default: return sqlState == "54000"
+        // A limit such as the size of an index's row.
+        default: return error.sqlState == "54000"
         }
     }
 
+    /// An error of the connection or of a statement that has nothing to do with a single row.
+    ///
+    /// `action` says what was attempted and on what.
+    static func error(_ error: PostgresError, while action: String) -> WalrelayError {
+        let message = "\(action): \(error)"
+        if isTransient(error) { return away(error, message) }
+        switch error.kind {
+        case .interrupted:
+            return WalrelayError("stopped", exit: .success, message)
+        case .parameters:
+            return WalrelayError("sink.parameters", exit: .settings, message)
+        case .tls:
+            return WalrelayError(
+                "sink.tls",
+                exit: .prerequisite,
+                message,
+                hint: "check sink.postgresql.tls.mode and the files beside it, "
+                    + "and ssl in the target's postgresql.conf"
+            )
+        default: break
+        }
+        if error.refusesLogin {
+            return WalrelayError(
+                "sink.login_refused",
+                exit: .prerequisite,
+                message,
+                hint: "check sink.postgresql.user, the password, sink.postgresql.database "
+                    + "and the target's pg_hba.conf"
+            )
+        }
+        if error.sqlState == "42501" {
+            return WalrelayError(
+                "sink.permission_denied",
+                exit: .prerequisite,
+                message,
+                hint: "grant the role of sink.postgresql.user what it lacks on the target"
+            )
+        }
+        return WalrelayError("sink.refused", exit: .prerequisite, message)
+    }
+
+    private static func away(_ error: PostgresError, _ message: String) -> WalrelayError {
+        let hint =
+            switch (error.kind, error.sqlState) {
+            case (.server, "25006"):
+                "the target only reads: name the primary in sink.postgresql.host, or all servers "
+                    + "with commas"
+            case (.server, "57014"):
+                "look for a statement_timeout of the role or the database on the target"
+            case (.server, _): ""
+            default: "check sink.postgresql.host and port, and whether the target runs"
+            }
+        return WalrelayError(
+            "sink.unreachable",
+            exit: .unreachable,
+            message,
+            hint: hint,
+            isTransient: true
+        )
+    }
+}
+
+extension PostgresError {
     /// Message, SQLSTATE and detail without the hint, bounded: a detail may quote a whole row.
     var briefly: String {
         var text = message.cut(to: 500)
         if !sqlState.isEmpty { text += " (SQLSTATE \(sqlState))" }
         if !detail.isEmpty { text += "; \(detail.cut(to: 500))" }
         return text
-    }
-}
-
-extension WalrelayError {
-    /// An error of the target as the operator is told it.
-    ///
-    /// `action` says what was attempted and on what, such as `connecting to the target db:5432`.
-    init(target error: PostgresError, while action: String, hint: String = "") {
-        let message = "\(action): \(error.briefly)"
-        func make(
-            _ code: String,
-            _ exit: ExitCode,
-            advice: String = "",
-            isTransient: Bool = false
-        ) -> WalrelayError {
-            let fallback = error.hint.isEmpty ? advice : error.hint
-            return WalrelayError(
-                code,
-                exit: exit,
-                message,
-                hint: hint.isEmpty ? fallback : hint,
-                isTransient: isTransient
-            )
-        }
-        if error.kind == .interrupted {
-            self.init("stopped", exit: .success, message)
-        } else if error.refusesLogin {
-            self = make(
-                "sink.login_refused",
-                .prerequisite,
-                advice: "check user, password and database in sink.postgresql, and the target's "
-                    + "pg_hba.conf"
-            )
-        } else if error.kind == .tls {
-            self = make(
-                "sink.tls",
-                .prerequisite,
-                advice: "check sink.postgresql.tls and the files beside it, and ssl in the "
-                    + "target's postgresql.conf"
-            )
-        } else if error.kind == .parameters {
-            self = make("sink.parameters", .settings)
-        } else if error.sqlState == "25006" {
-            self = make(
-                "sink.read_only",
-                .unreachable,
-                advice: "the target takes no writes: name the primary in sink.postgresql.host, or "
-                    + "all servers with commas",
-                isTransient: true
-            )
-        } else if error.isTransientOnTarget {
-            let advice = "check host and port in sink.postgresql, and whether the server runs"
-            self = make(
-                "sink.unreachable",
-                .unreachable,
-                advice: error.kind == .server ? "" : advice,
-                isTransient: true
-            )
-        } else if error.sqlState == "42501" {
-            self = make(
-                "sink.permission_denied",
-                .prerequisite,
-                advice: "grant the role of sink.postgresql.user what is missing; "
-                    + "`walrelay check` names it"
-            )
-        } else {
-            self = make("sink.refused", .prerequisite)
-        }
     }
 }
 

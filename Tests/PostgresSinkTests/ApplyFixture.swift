@@ -19,7 +19,7 @@ enum ApplyServer {
     /// into; `definition` is run in it before.
     static func run<Value: Sendable>(
         _ definition: String,
-        onRowError: Applier.RowErrorPolicy = .stop,
+        onRowError: PostgresSinkOptions.RowError = .stop,
         settings: [String] = ApplyPlanning.sessionSettings,
         _ body: @escaping @Sendable (borrowing ApplyTarget) throws -> Value
     ) async throws -> Value {
@@ -60,7 +60,11 @@ struct ApplyTarget: ~Copyable {
     let schema: String
     let log = RecordedLog()
 
-    init(_ connection: consuming Connection, schema: String, onRowError: Applier.RowErrorPolicy) {
+    init(
+        _ connection: consuming Connection,
+        schema: String,
+        onRowError: PostgresSinkOptions.RowError
+    ) {
         self.connection = connection
         self.schema = schema
         let log = log
@@ -82,7 +86,7 @@ struct ApplyTarget: ~Copyable {
         let result = try connection.query(
             "SELECT a.attname, format_type(a.atttypid, -1), a.atttypid::bigint, c.oid::bigint"
                 + " FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
-                + " WHERE c.oid = \(SQL.literal("\(schema).\(name)"))::regclass"
+                + " WHERE c.oid = \(SQL.literal(SQL.identifier(schema, name)))::regclass"
                 + " AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"
         )
         var columns: [TargetTable.Column] = []
@@ -114,8 +118,7 @@ struct ApplyTarget: ~Copyable {
             schema: schema,
             name: name,
             columns: columns,
-            key: columns.indices.filter { columns[$0].isKey },
-            qualifiedName: SQL.identifier(schema, name)
+            key: columns.indices.filter { columns[$0].isKey }
         )
     }
 

@@ -16,19 +16,11 @@ import Sink
 
 /// Applies changes to the target; lives as long as the sink.
 final class Applier {
-    /// What becomes of a change that the target does not take.
-    enum RowErrorPolicy: Sendable {
-        /// It stops the task with `sink.row_refused`.
-        case stop
-        /// It goes to the dead-letter table.
-        case deadLetter
-    }
-
     private static let savepoint = "SAVEPOINT walrelay"
     private static let release = "RELEASE SAVEPOINT walrelay"
     private static let rollback = "ROLLBACK TO SAVEPOINT walrelay"
 
-    private let onRowError: RowErrorPolicy
+    private let onRowError: PostgresSinkOptions.RowError
     private let logger: Logger
     private var writer = TableWriter()
     private var deadLetters: DeadLetters
@@ -42,7 +34,7 @@ final class Applier {
     /// `encoder` makes the events of dead letters.
     init(
         task: String,
-        onRowError: RowErrorPolicy,
+        onRowError: PostgresSinkOptions.RowError,
         encoder: consuming ChangeJSONEncoder,
         logger: Logger
     ) {
@@ -187,12 +179,12 @@ final class Applier {
     ) throws -> Bool {
         if error is RowFault { return true }
         guard let error = error as? PostgresError, error.kind == .server,
-            !error.isTransientOnTarget
+            !TargetErrors.isTransient(error)
         else { return false }
-        if error.blamesRow { return true }
+        if TargetErrors.blamesRow(error) { return true }
         let first = batch.changes[Int(groups.order[group.places.lowerBound])]
         let action = "writing to \(table.schema).\(table.name) from LSN \(first.lsn) on"
-        guard error.sqlState != "42501" else { throw WalrelayError(target: error, while: action) }
+        guard error.sqlState != "42501" else { throw TargetErrors.error(error, while: action) }
         throw WalrelayError(
             "sink.table_refused",
             exit: .refused,
@@ -215,8 +207,8 @@ final class Applier {
         do {
             try deadLetters.add(batch, change: index, to: table, refusal, on: connection)
         } catch {
-            guard error.kind == .server, !error.isTransientOnTarget else { throw error }
-            throw WalrelayError(target: error, while: "writing to walrelay.dead_letter")
+            guard error.kind == .server, !TargetErrors.isTransient(error) else { throw error }
+            throw TargetErrors.error(error, while: "writing to walrelay.dead_letter")
         }
         writer.counts.deadLetters += 1
         warnings.noteDeadLetter(table, refusal.error)
@@ -240,10 +232,10 @@ final class Applier {
         do {
             try connection.query("TRUNCATE \(list)", within: .seconds(600))
         } catch {
-            guard error.kind == .server, !error.isTransientOnTarget else { throw error }
+            guard error.kind == .server, !TargetErrors.isTransient(error) else { throw error }
             let action = "truncating \(list) at LSN \(batch.changes[run.lowerBound].lsn)"
             guard error.sqlState != "42501" else {
-                throw WalrelayError(target: error, while: action)
+                throw TargetErrors.error(error, while: action)
             }
             throw WalrelayError(
                 "sink.truncate_refused",

@@ -48,13 +48,14 @@ struct DeadLetters: ~Copyable {
         )
     }
 
-    /// The change as an event; what cannot be encoded is no reason to stop for once more.
-    private mutating func event(_ batch: ChangeBatch, change index: Int) -> String? {
+    /// The change as an event; empty where its values cannot be encoded, which is no new reason to
+    /// stop.
+    private mutating func event(_ batch: ChangeBatch, change index: Int) -> String {
         buffer.removeAll()
         do {
             try encoder.encode(batch, changes: index..<(index + 1), at: .now, into: &buffer)
         } catch {
-            return nil
+            return ""
         }
         return buffer.withUnsafeBytes { bytes in
             String(decoding: bytes.dropLast(), as: UTF8.self)
