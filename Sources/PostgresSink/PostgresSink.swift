@@ -61,7 +61,7 @@ public final class PostgresSink: Sink {
     public func open() throws -> Checkpoint? {
         let session = try TargetSession(options.target, patience: patience)
         durable = try attempt("reading walrelay.checkpoint") {
-            return try checkpoints.load(on: session.connection)
+            try checkpoints.load(on: session.connection)
         }
         self.session = session
         forget()

@@ -49,7 +49,10 @@ final class TargetTables {
         let claims = try TableClaims(task: options.task, on: session.connection)
         let findings = try findings(relations, types: types, claims: claims, on: session)
         for finding in findings where finding.level == .warning {
-            log.warning("\(finding.subject): \(finding.found)", metadata: ["check": "\(finding.id)"])
+            log.warning(
+                "\(finding.subject): \(finding.found)",
+                metadata: ["check": "\(finding.id)"]
+            )
         }
         try claims.refuseOthers(relations.map(naming.target(of:)))
         try TargetFinding.refuse(findings)
