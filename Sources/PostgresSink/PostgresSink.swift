@@ -84,6 +84,14 @@ public final class PostgresSink: Sink {
         }
     }
 
+    /// As `inspect`, and all of it told instead of thrown.
+    func findings(_ relations: [Relation], types: [TypeEntry]) throws -> [TargetFinding] {
+        let session = try usable()
+        return try attempt("inspecting the target's tables") {
+            try tables.findings(relations, types: types, checkpoint: durable, on: session)
+        }
+    }
+
     /// Makes walrelay's own tables where they are missing, and a `.running` checkpoint durable.
     public func beginSnapshot(_ checkpoint: Checkpoint) throws {
         let session = try usable()
