@@ -14,12 +14,12 @@ enum Pairing {
     static func pair(
         _ source: SourceTable,
         as taken: Relation,
-        with name: TargetName,
+        with name: TableName,
         rendering: Rendering,
         on sessions: (source: Session, target: Session)
     ) throws(WalrelayError) -> ComparedTable {
         guard let target = try TargetTable.named(name, on: sessions.target) else {
-            throw lacks("the table \(name.schema).\(name.table)", source.relation)
+            throw lacks("the table \(name.schema).\(name.name)", source.relation)
         }
         let types = try TargetTable.columns(of: source.relation.oid, on: sessions.source)
         var columns: [ComparedTable.Column] = []
@@ -32,7 +32,7 @@ enum Pairing {
             }
             guard let other = target.columns[column.name] else {
                 throw lacks(
-                    "the column \"\(column.name)\" of \(name.schema).\(name.table)",
+                    "the column \"\(column.name)\" of \(name.schema).\(name.name)",
                     source.relation
                 )
             }

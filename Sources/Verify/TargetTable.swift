@@ -26,16 +26,16 @@ struct TargetTable: Sendable {
 
     /// The table of a name; nil where there is none, or another kind of relation. Blocks.
     static func named(
-        _ name: TargetName,
+        _ name: TableName,
         on session: Session
     ) throws(WalrelayError) -> TargetTable? {
-        let action = "looking up \(name.schema).\(name.table) of the target"
+        let action = "looking up \(name.schema).\(name.name) of the target"
         let found = try session.query(
             """
             SELECT c.oid, c.relkind = 'p' FROM pg_catalog.pg_class c \
             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
             WHERE n.nspname = \(SQL.literal(name.schema)) \
-            AND c.relname = \(SQL.literal(name.table)) AND c.relkind IN ('r', 'p')
+            AND c.relname = \(SQL.literal(name.name)) AND c.relkind IN ('r', 'p')
             """,
             while: action
         )
@@ -53,7 +53,7 @@ struct TargetTable: Sendable {
         )
         return TargetTable(
             schema: name.schema,
-            name: name.table,
+            name: name.name,
             isPartitioned: found.flag(0, 1),
             columns: try columns(of: UInt32(truncatingIfNeeded: oid), on: session),
             storage: (0..<leaves.count).map { row in
@@ -89,19 +89,5 @@ struct TargetTable: Sendable {
             )
         }
         return columns
-    }
-}
-
-/// Where a table of the source is on the target; names are unquoted.
-public struct TargetName: Sendable, Hashable {
-    /// The schema's name.
-    public var schema: String
-    /// The table's name.
-    public var table: String
-
-    /// Creates a name.
-    public init(schema: String, table: String) {
-        self.schema = schema
-        self.table = table
     }
 }

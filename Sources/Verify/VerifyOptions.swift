@@ -20,8 +20,8 @@ public struct VerifyOptions: Sendable {
     /// How long to wait for the target to come to the source's position; nil waits for ever.
     public var waitLimit: Duration? = .seconds(600)
     /// Where a table of the source is on the target.
-    public var targetName: @Sendable (Relation) -> TargetName = {
-        TargetName(schema: $0.schema, table: $0.name)
+    public var targetName: @Sendable (Relation) -> TableName = {
+        TableName(schema: $0.schema, name: $0.name)
     }
     /// Whether what differs is mended.
     public var repairs = false

@@ -27,7 +27,7 @@ import Testing
         let calls = try Self.text(path)
             .replacing(#/\\\n/#, with: " ")
             .matches(
-                of: #/walrelay (check|run|status|slots list|slots drop|teardown)\b([^\n|#`]*)/#
+                of: #/walrelay (check|run|status|slots list|slots drop|teardown|verify)\b([^\n|#`]*)/#
             )
         #expect(calls.count >= 3)
         for call in calls {
