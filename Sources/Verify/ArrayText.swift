@@ -30,7 +30,8 @@ enum ArrayText {
     static func rows(_ columns: [[String?]]) -> String {
         let arrays = columns.map { SQL.literal(array($0)) + "::text[]" }
         let names = columns.indices.map { "c\($0 + 1)" } + ["i"]
-        return "pg_catalog.unnest(\(arrays.joined(separator: ", "))) WITH ORDINALITY "
+        // Of several arrays only the bare name is taken; the search path knows no other unnest.
+        return "unnest(\(arrays.joined(separator: ", "))) WITH ORDINALITY "
             + "AS v (\(names.joined(separator: ", ")))"
     }
 }

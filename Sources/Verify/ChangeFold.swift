@@ -220,7 +220,9 @@ struct ChangeFold: Sendable {
         var row = PackedRow()
         for column in relation.columns.indices {
             var value = value(batch.cells[first + column], in: batch)
-            if value == .unchanged, let old { value = Self.value(batch.cells[old + column], in: batch) }
+            if value == .unchanged, let old {
+                value = Self.value(batch.cells[old + column], in: batch)
+            }
             row.append(value)
         }
         return row

@@ -38,7 +38,7 @@ struct CheckpointRow: Sendable {
                     + "WHERE task = \(SQL.literal(task))\(suffix)",
                 within: .seconds(120)
             )
-        } catch where ["42P01", "3F000"].contains(error.sqlState) {
+        } catch  where ["42P01", "3F000"].contains(error.sqlState) {
             throw missing(task)
         } catch {
             throw session.side.error(error, while: "reading the checkpoint of task \(task)")

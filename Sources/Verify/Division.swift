@@ -62,7 +62,12 @@ enum Division: Sendable, Equatable {
     }
 
     /// The statement that sums up a piece of a table's storage into (bucket, rows, sum).
-    func statement(_ table: ComparedTable, _ side: Side, from storage: String, where piece: [String])
+    func statement(
+        _ table: ComparedTable,
+        _ side: Side,
+        from storage: String,
+        where piece: [String]
+    )
         -> String
     {
         let conditions = table.conditions(side, and: piece)

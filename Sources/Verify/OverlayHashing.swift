@@ -46,7 +46,8 @@ struct OverlayHashing {
         try hashedRows(Self.lookUpStatement(table, session.side, keys))
     }
 
-    static func lookUpStatement(_ table: ComparedTable, _ side: Side, _ keys: [[String?]]) -> String {
+    static func lookUpStatement(_ table: ComparedTable, _ side: Side, _ keys: [[String?]]) -> String
+    {
         let list = table.keyTexts(side, prefix: "r.") + [table.hash(side, prefix: "r.")]
         // Matched without the filter first: its columns' names are not to meet those of `v`.
         return """
@@ -201,7 +202,9 @@ struct StateGroup {
         _ table: ComparedTable
     ) -> (from: String, value: (Int) -> String) {
         let keyCount = table.key.count
-        let sent = table.columns.indices.filter { !unchanged.contains(table.columns[$0].relationIndex) }
+        let sent = table.columns.indices.filter {
+            !unchanged.contains(table.columns[$0].relationIndex)
+        }
         var lists = OverlayHashing.columns(states.map(\.base), count: keyCount)
         let rows = states.map { $0.row?.values ?? [] }
         for index in sent {

@@ -109,7 +109,7 @@ struct RepairRound {
         do throws(PostgresError) {
             try writer.connection.query("SET session_replication_role = replica")
             return true
-        } catch where error.sqlState == "42501" {
+        } catch  where error.sqlState == "42501" {
             return false
         } catch {
             throw writer.side.error(error, while: "preparing the repair")

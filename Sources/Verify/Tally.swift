@@ -57,7 +57,10 @@ final class Tally: Sendable {
         }
         state.withLock { state in
             if state.sums[side.rawValue].isEmpty {
-                state.sums[side.rawValue] = [BucketSum](repeating: BucketSum(), count: division.count)
+                state.sums[side.rawValue] = [BucketSum](
+                    repeating: BucketSum(),
+                    count: division.count
+                )
             }
             state.rows[side.rawValue] += rows
             for (bucket, sum) in entries {
