@@ -35,8 +35,9 @@ final class ProgressDisplay: Sendable {
         }
     }
 
-    /// Takes the bar off the terminal; blocks for a moment. To be called before anything is
-    /// printed; without effect the second time.
+    /// Takes the bar off the terminal; blocks for a moment.
+    ///
+    /// To be called before anything is printed; without effect the second time.
     func end() {
         guard !isDone.exchange(true, ordering: .relaxed) else { return }
         ended.request()

@@ -20,7 +20,9 @@ struct RowPass: Sendable {
         var part: RowPart
     }
 
-    /// The differences of each table; nil where it was equal by its sums. Blocks.
+    /// The differences of each table; nil where it was equal by its sums.
+    ///
+    /// Blocks.
     func run(
         _ tallies: [Tally],
         _ parameters: [ConnectionParameters],

@@ -30,7 +30,9 @@ final class Tally: Sendable {
     /// The rows of a side; of the source with what happened since.
     func rows(_ side: Side) -> Int64 { state.withLock { $0.rows[side.rawValue] } }
 
-    /// Which buckets differ; empty where none does. To be asked when the tally is whole.
+    /// Which buckets differ; empty where none does.
+    ///
+    /// To be asked when the tally is whole.
     var differing: [Bool] { state.withLock { $0.differing } }
 
     /// Takes the rows of a summing statement, or nothing where a side has no storage.

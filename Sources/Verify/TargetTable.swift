@@ -24,7 +24,9 @@ struct TargetTable: Sendable {
     /// `"schema"."name"`.
     var qualifiedName: String { SQL.identifier(schema, name) }
 
-    /// The table of a name; nil where there is none, or another kind of relation. Blocks.
+    /// The table of a name; nil where there is none, or another kind of relation.
+    ///
+    /// Blocks.
     static func named(
         _ name: TableName,
         on session: Session

@@ -49,7 +49,9 @@ extension ComparedTable {
 }
 
 extension ChangeBatch {
-    /// Appends cells of numbers; nil is an unchanged value. Returns the first cell's index.
+    /// Appends cells of numbers; nil is an unchanged value.
+    ///
+    /// Returns the first cell's index.
     private mutating func cells(_ values: [Int?]) -> UInt32 {
         let first = UInt32(cells.count)
         for value in values {
