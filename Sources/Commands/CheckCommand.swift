@@ -75,7 +75,7 @@ struct CheckCommand: AsyncParsableCommand {
             Finding(
                 finding.id,
                 Finding.Level(rawValue: finding.level.rawValue) ?? .failed,
-                subject: finding.subject,
+                subject: finding.subject == "target" ? "target" : "target \(finding.subject)",
                 found: finding.found,
                 mend: finding.mend
             )
