@@ -10,7 +10,7 @@ struct CopyFixtureTests {
     private static func equalServers() async throws -> TwinServers {
         let servers = try await TwinServers.start()
         let tables = try await onThread { try ShopTables(on: servers) }
-        let load = ShopLoad(servers, tables, seed: 1, seconds: 2)
+        let load = ShopLoad(servers, tables, seed: 1, seconds: 2, perSecond: 150)
         try await load.wait(.seconds(60))
         try await onThread {
             // The schema's dump has none of what its types need; extensions are there already.

@@ -8,8 +8,10 @@ import Support
 /// A task from the source to the target of a pair of servers.
 struct CopyTask: Sendable {
     let servers: TwinServers
-    /// The database on both sides.
+    /// The database of the source.
     let database: String
+    /// The database of the target.
+    let targetDatabase: String
     /// Settings, status and daemons, as of any task.
     let relay: RelayTask
 
@@ -28,12 +30,13 @@ struct CopyTask: Sendable {
     ) throws {
         self.servers = servers
         self.database = database
+        self.targetDatabase = targetDatabase ?? database
         let server = servers.target
         let entries =
             [
-                "host: \(server.host)", "port: \(server.port)", "user: \(server.superuser)",
-                "database: \(targetDatabase ?? database)",
-            ] + target
+                "host: \(server.host)", "port: \(server.port)", "database: \(self.targetDatabase)",
+            ] + (target.contains { $0.hasPrefix("user:") } ? [] : ["user: \(server.superuser)"])
+            + target
         relay = try RelayTask(
             servers.source,
             name: name,
@@ -79,7 +82,7 @@ struct CopyTask: Sendable {
     /// Runs SQL on the target.
     @discardableResult
     func target(_ sql: String) async throws -> String {
-        try await onThread { try servers.target.psql(sql, database: database) }
+        try await onThread { try servers.target.psql(sql, database: targetDatabase) }
     }
 
     /// A column of the task's checkpoint as text; nil where there is none yet.
@@ -94,7 +97,20 @@ struct CopyTask: Sendable {
 
     /// What differs between both sides in these schemas; empty when the copy is exact.
     func differences(_ schemas: [String] = ["public"]) async throws -> [String] {
-        try await onThread { try servers.differences(inSchemas: schemas, database: database) }
+        try await onThread {
+            try servers.differences(
+                inSchemas: schemas,
+                database: database,
+                targetDatabase: targetDatabase
+            )
+        }
+    }
+
+    /// The same for tables that have other names on the target.
+    func differences(of pairs: [TablePair]) async throws -> [String] {
+        try await onThread {
+            try servers.differences(of: pairs, database: database, targetDatabase: targetDatabase)
+        }
     }
 }
 
@@ -112,4 +128,74 @@ extension CopyTask: KillableTask {
     func snapshotState() async throws -> String? { try await checkpoint("snapshot") }
 
     func crashServer() async throws { try await servers.target.restart(.immediate) }
+}
+
+extension CopyTask {
+    /// A database on each of two servers that many tests share; `sql` fills the source's.
+    ///
+    /// Further settings can be written by making another task of the same name and servers.
+    static func sharing(
+        _ name: String,
+        sql: String,
+        targetSQL: String = "SELECT 1",
+        target: [String] = [],
+        more: String = ""
+    ) async throws -> CopyTask {
+        let servers = TwinServers(
+            source: try await VersionClusters.all.cluster(),
+            target: try await VersionClusters.all.cluster(
+                PostgresVersion.v17.isAvailable ? .v17 : .v15
+            )
+        )
+        try await onThread {
+            try servers.source.createDatabase(name)
+            try servers.source.psql(sql, database: name)
+            try servers.target.createDatabase("\(name)_target")
+            try servers.target.psql(targetSQL, database: "\(name)_target")
+        }
+        return try CopyTask(
+            servers,
+            name: name,
+            database: name,
+            target: target,
+            targetDatabase: "\(name)_target",
+            more: more
+        )
+    }
+
+    /// The same task under other settings.
+    func with(
+        target: [String] = [],
+        tables: [String] = ["public.*"],
+        more: String = ""
+    ) throws
+        -> CopyTask
+    {
+        try CopyTask(
+            servers,
+            name: relay.name,
+            database: database,
+            tables: tables,
+            target: target,
+            targetDatabase: targetDatabase,
+            more: more
+        )
+    }
+
+    /// Drops the slot and both databases, which shared servers would otherwise collect.
+    func end() async throws {
+        try await eventually("the slot is free") {
+            try await source(
+                """
+                SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots
+                WHERE database = '\(database)'
+                """
+            )
+            return true
+        }
+        try await onThread {
+            try servers.source.psql("DROP DATABASE \(sqlName(database))")
+            try servers.target.psql("DROP DATABASE \(sqlName(targetDatabase))")
+        }
+    }
 }

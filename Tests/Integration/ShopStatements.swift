@@ -140,7 +140,7 @@ struct ShopStatements: Sendable {
         let row = "WHERE d = \(day)"
         return switch number(1...5) {
         case 1: "DELETE FROM shop.composite \(row);"
-        case 2: "UPDATE shop.composite SET d = 'infinity', b = 'far' || a \(row);"
+        case 2: "UPDATE shop.composite SET d = 'infinity', b = 'far' || coalesce(a, 0) \(row);"
         case 3: "UPDATE shop.composite SET v = 'NaN' \(row);"
         case 4: "UPDATE shop.composite SET v = v + 0.10, a = NULL \(row);"
         default:

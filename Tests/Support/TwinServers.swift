@@ -10,6 +10,12 @@ public struct TwinServers: Sendable, CustomStringConvertible {
     /// Where the copy is kept; its WAL need not hold more than a standby needs.
     public let target: PostgresCluster
 
+    /// Two servers that are there already, or one that is both.
+    public init(source: PostgresCluster, target: PostgresCluster) {
+        self.source = source
+        self.target = target
+    }
+
     /// Starts both, at the same time.
     ///
     /// Neither syncs its files: the machine is not switched off in a test, and a server that is
