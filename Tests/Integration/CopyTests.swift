@@ -77,7 +77,11 @@ extension Acceptance {
             let (task, tables) = try await Self.makeTask(Pair(source: .v15, target: .v15))
             let shop = ShopLoad(task.servers, tables, seed: seed, seconds: Double(seconds))
             let bench = PgbenchLoad(task.servers.source, seconds: seconds, rate: 150)
-            let reader = try Self.reader(of: task)
+            let sums = InvariantReader.query(
+                task: task.relay.name,
+                ledgerSum: ShopTables.ledgerSum
+            )
+            let reader = InvariantReader(task.servers.target, query: sums)
             var campaign = KillCampaign(
                 task,
                 kills: kills,
@@ -99,12 +103,6 @@ extension Acceptance {
             try await task.relay.waitUntilNothingIsLeft()
             let confirmed = try task.relay.slot("confirmed_flush_lsn")
             #expect(try await task.checkpoint("position") == confirmed)
-        }
-
-        /// Looks only while the checkpoint says that the snapshot is complete.
-        private static func reader(of task: CopyTask) throws -> InvariantReader {
-            let sums = InvariantReader.query(ledgerSum: ShopTables.ledgerSum)
-            return InvariantReader(task.servers.target, query: sums)
         }
     }
 }

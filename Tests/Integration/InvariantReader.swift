@@ -28,9 +28,11 @@ final class InvariantReader: Sendable {
     private let isStopped = Atomic(false)
     private let isRunning = Atomic(true)
 
-    /// Sums of pgbench, as `true|sum|sum|…`; the bound of the ledger where `withLedger`.
-    static func query(ledgerSum: Int?) -> String {
-        let ledger = ledgerSum.map { "AND (SELECT sum(amount) FROM shop.ledger) = \($0)" } ?? ""
+    /// The sums of pgbench's tables, and that of the shop's ledger, as `t|sum|sum|…`.
+    ///
+    /// Has a row only while the task's checkpoint says that the snapshot is complete.
+    static func query(task: String, ledgerSum: Int) -> String {
+        let ledger = "AND (SELECT sum(amount) FROM shop.ledger) = \(ledgerSum)"
         let sums = [
             "SELECT coalesce(sum(abalance), 0) FROM public.pgbench_accounts",
             "SELECT coalesce(sum(delta), 0) FROM public.pgbench_history",
@@ -39,7 +41,8 @@ final class InvariantReader: Sendable {
         ]
         let columns = sums.enumerated().map { "(\($1)) AS s\($0)" }.joined(separator: ", ")
         return "SELECT s0 = s1 AND s1 = s2 AND s2 = s3 \(ledger), s0, s1, s2, s3"
-            + " FROM (SELECT \(columns)) AS sums"
+            + " FROM (SELECT \(columns)) AS sums WHERE EXISTS (SELECT FROM walrelay.checkpoint"
+            + " WHERE task = '\(task)' AND snapshot = 'complete')"
     }
 
     /// Starts to look, some twenty times a second; a server that is away is waited for.
