@@ -116,6 +116,24 @@ extension Acceptance {
             }
             #expect(try await task.differences(of: pairs) == [])
             try await task.end()
+
+            // Of two tables of one name, one goes by another.
+            let twins = try await CopyTask.sharing(
+                "copy_twins",
+                sql: Self.tables
+                    + "CREATE SCHEMA other; CREATE TABLE other.t (id text PRIMARY KEY);"
+            )
+            let entry = "{ table: other.t, target: copies.second }"
+            let both = try twins.with(target: ["schema: copies"], tables: ["public.t", entry])
+            try await both.runUntilNow()
+            try await twins.source("UPDATE t SET n = 0; INSERT INTO other.t VALUES ('x')")
+            try await both.runUntilNow()
+            let names = [
+                TablePair("public", "t", target: ("copies", "t")),
+                TablePair("other", "t", target: ("copies", "second")),
+            ]
+            #expect(try await both.differences(of: names) == [])
+            try await twins.end()
         }
 
         @Test(.timeLimit(.minutes(2)))

@@ -16,11 +16,14 @@ extension Acceptance {
         struct Pair: Sendable, CustomTestStringConvertible {
             let source: PostgresVersion
             let target: PostgresVersion
+            /// How changes are cut into batches; small ones cut transactions at odd places.
+            var batch = "batch: { delay: 100ms }"
 
             var testDescription: String { "\(source) to \(target)" }
 
             static let all = [
-                Pair(source: .v15, target: .v15), Pair(source: .v14, target: .v17),
+                Pair(source: .v15, target: .v15),
+                Pair(source: .v14, target: .v17, batch: "batch: { rows: 40, delay: 5ms }"),
                 Pair(source: .v18, target: .v15), Pair(source: .v11, target: .v18),
             ].filter { $0.source.isAvailable && $0.target.isAvailable }
         }
@@ -29,8 +32,7 @@ extension Acceptance {
 
         /// Servers with the shop's tables and pgbench's, of which some accounts are enough.
         private static func makeTask(
-            _ pair: Pair,
-            more: String = ""
+            _ pair: Pair
         ) async throws -> (CopyTask, ShopTables) {
             let servers = try await TwinServers.start(pair.source, pair.target)
             let tables = try await onThread {
@@ -42,7 +44,7 @@ extension Acceptance {
                 servers,
                 tables: ["public.*", "shop.*"],
                 target: ["indexes: afterSnapshot"],
-                more: more
+                more: pair.batch
             )
             return (task, tables)
         }

@@ -22,7 +22,8 @@ struct RelayTask: Sendable {
     let sinkDirectory: String
     private let files: TemporaryDirectory
 
-    /// Writes the settings; `more` is further lines of YAML, `sink` the sink's entry.
+    /// Writes the settings; `more` is further lines of YAML, `sink` the sink's entry, a table that
+    /// begins with a brace an entry of its own.
     init(
         _ cluster: PostgresCluster,
         name: String = "orders",
@@ -39,7 +40,7 @@ struct RelayTask: Sendable {
         files = try TemporaryDirectory()
         let directory = sinkDirectory ?? files.file("events")
         self.sinkDirectory = directory
-        let list = tables.map { "'\($0)'" }.joined(separator: ", ")
+        let list = tables.map { $0.hasPrefix("{") ? $0 : "'\($0)'" }.joined(separator: ", ")
         let entry =
             sink ?? "{ kind: ndjson, ndjson: { directory: '\(directory)', rotate: \(rotate) } }"
         settingsPath = try files.write(

@@ -65,8 +65,9 @@ struct ShopStatements: Sendable {
         case ...76: places()
         case ...86: ledger()
         case ...92: items()
-        case ...97: narrow()
-        default: parted()
+        case ...96: narrow()
+        case ...98: parted()
+        default: computed()
         }
     }
 
@@ -276,6 +277,16 @@ struct ShopStatements: Sendable {
         default:
             "INSERT INTO shop.parted VALUES (\(number(1...4)), \(number(1...120)), 'new')"
                 + " ON CONFLICT DO NOTHING;"
+        }
+    }
+
+    private mutating func computed() -> String {
+        guard tables.hasComputed else { return narrow() }
+        let id = number(1...60)
+        return switch number(1...3) {
+        case 1: "DELETE FROM shop.computed WHERE id = \(id);"
+        case 2: "UPDATE shop.computed SET n = n + 1 WHERE id = \(id);"
+        default: "INSERT INTO shop.computed (id, n) VALUES (\(id), \(id)) ON CONFLICT DO NOTHING;"
         }
     }
 }

@@ -11,6 +11,9 @@ struct ShopTables: Sendable {
     /// Whether there is a partitioned table as well: publications know them from 13 on.
     let hasPartitions: Bool
 
+    /// Whether there is a table with a column that both servers compute: from 12 on.
+    let hasComputed: Bool
+
     /// What the rows of `ledger` always sum up to.
     static let ledgerSum = 5_000
 
@@ -31,10 +34,11 @@ struct ShopTables: Sendable {
             example.since <= servers.common && example.needs.map(there.contains) != false
         }
         hasPartitions = source.version >= .v13
-        try source.psql(Self.schema(kinds, hasPartitions: hasPartitions), database: database)
+        hasComputed = servers.common >= .v13
+        try source.psql(schema, database: database)
     }
 
-    private static func schema(_ kinds: [TypeCase], hasPartitions: Bool) -> String {
+    private var schema: String {
         let columns = kinds.enumerated().map { "c\($0) \($1.type)" }.joined(separator: ", ")
         let partitions = """
             CREATE TABLE shop.parted (region int NOT NULL, id int NOT NULL, note text,
@@ -43,6 +47,11 @@ struct ShopTables: Sendable {
             CREATE TABLE shop.parted_3 (note text, id int NOT NULL, region int NOT NULL);
             ALTER TABLE shop.parted ATTACH PARTITION shop.parted_3 FOR VALUES IN (3, 4);
             INSERT INTO shop.parted SELECT i % 4 + 1, i, 'row ' || i FROM generate_series(1, 100) i;
+            """
+        let computed = """
+            CREATE TABLE shop.computed (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (n * 2) STORED,
+                n int, note text);
+            INSERT INTO shop.computed (id, n) SELECT i, i FROM generate_series(1, 60) i;
             """
         return """
             \(TypeCase.prelude)
@@ -68,7 +77,7 @@ struct ShopTables: Sendable {
             CREATE INDEX ON shop.items (parent);
             CREATE TABLE shop.narrow (id serial PRIMARY KEY, a int, b int, c timestamptz, note text);
             INSERT INTO shop.places SELECT i, i, 'p' FROM generate_series(1, 40) i;
-            INSERT INTO shop.ledger SELECT i, 100, 'l' FROM generate_series(1, \(ledgerSum / 100)) i;
+            INSERT INTO shop.ledger SELECT i, 100, 'l' FROM generate_series(1, \(Self.ledgerSum / 100)) i;
             INSERT INTO shop.large SELECT i, 0, shop.noise(i, 12000), shop.noise(i, 90000),
                 decode(shop.noise(i, 20000), 'hex'), '{"a": 1}' FROM generate_series(1, 20) i;
             INSERT INTO shop.bag SELECT i % 7, 'b', 1.50, '{}' FROM generate_series(1, 60) i;
@@ -79,6 +88,7 @@ struct ShopTables: Sendable {
             INSERT INTO shop.narrow (a, b, c, note) SELECT i, i % 7, now(), 'a note ' || i
                 FROM generate_series(1, 2000) i;
             \(hasPartitions ? partitions : "")
+            \(hasComputed ? computed : "")
             """
     }
 }

@@ -64,12 +64,11 @@ extension TwinServers {
     /// How each column is printed, in the order of the source.
     ///
     /// Numbers of floating point have one text from 12 on, and another before: their bytes are
-    /// taken instead. Generated columns are left out: PostgreSQL does not publish them.
+    /// taken instead.
     private func columns(
         of table: (schema: String, name: String),
         _ database: String
     ) throws -> [String] {
-        let generated = source.version.rawValue < 12 ? "''" : "attgenerated"
         let text = try source.psql(
             """
             SELECT CASE WHEN t.typname IN ('float4', 'float8', 'point', 'line', 'lseg', 'box',
@@ -82,7 +81,7 @@ extension TwinServers {
             LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typlen = -1
             WHERE attrelid = (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
                 WHERE nspname = \(sqlLiteral(table.schema)) AND relname = \(sqlLiteral(table.name)))
-            AND attnum > 0 AND NOT attisdropped AND \(generated) = '' ORDER BY attnum
+            AND attnum > 0 AND NOT attisdropped ORDER BY attnum
             """,
             database: database
         )
