@@ -7,8 +7,8 @@ import Testing
 
 struct CopyFixtureTests {
     /// Two servers that hold the same, after the load has run: by dump and restore.
-    private static func equalServers() async throws -> TwinServers {
-        let servers = try await TwinServers.start()
+    private static func equalServers(_ version: PostgresVersion) async throws -> TwinServers {
+        let servers = try await TwinServers.start(version, version)
         let tables = try await onThread { try ShopTables(on: servers) }
         let load = ShopLoad(servers, tables, seed: 1, seconds: 2, perSecond: 150)
         try await load.wait(.seconds(60))
@@ -21,9 +21,11 @@ struct CopyFixtureTests {
         return servers
     }
 
-    @Test
-    func `every way in which a copy can be wrong is found`() async throws {
-        let servers = try await Self.equalServers()
+    @Test(arguments: [PostgresVersion.v11, .v15, .v18].filter(\.isAvailable))
+    func `every way in which a copy can be wrong is found`(
+        version: PostgresVersion
+    ) async throws {
+        let servers = try await Self.equalServers(version)
         #expect(try servers.differences(inSchemas: ["shop"]) == [])
         let sums = try servers.source.psql("SELECT sum(amount) FROM shop.ledger")
         #expect(sums == "\(ShopTables.ledgerSum)")
