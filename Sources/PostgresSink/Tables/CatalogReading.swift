@@ -62,3 +62,46 @@ extension Connection {
     /// It waits for whoever holds a lock on it, and a constraint reads the table through.
     static var statementLimit: Duration { .seconds(86_400) }
 }
+
+/// What one of the two servers does not do, as the operator is told it.
+enum Asking {
+    /// Asks the source; throws `source.*`.
+    static func source<Value>(
+        _ action: String,
+        _ body: () throws(PostgresError) -> Value
+    ) throws(WalrelayError) -> Value {
+        do { return try body() } catch {
+            throw WalrelayError(error, while: "\(action) at the source")
+        }
+    }
+
+    /// Asks the target; throws `sink.*`.
+    static func target<Value>(
+        _ action: String,
+        _ body: () throws(PostgresError) -> Value
+    ) throws(WalrelayError) -> Value {
+        do { return try body() } catch {
+            throw TargetErrors.error(error, while: "\(action) on the target")
+        }
+    }
+
+    /// Has the target make something; throws `sink.table_not_made` where it refuses that for good.
+    static func making<Value>(
+        _ what: String,
+        _ body: () throws(PostgresError) -> Value
+    ) throws(WalrelayError) -> Value {
+        do { return try body() } catch {
+            guard error.kind == .server, !TargetErrors.isTransient(error) else {
+                throw TargetErrors.error(error, while: "making \(what) on the target")
+            }
+            throw WalrelayError(
+                "sink.table_not_made",
+                exit: .prerequisite,
+                "making \(what) on the target: \(error)",
+                hint: error.sqlState == "42501"
+                    ? "`walrelay check` says which GRANT is missing"
+                    : "make it by hand on the target and start again"
+            )
+        }
+    }
+}

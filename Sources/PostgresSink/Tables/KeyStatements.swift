@@ -15,68 +15,98 @@ struct TargetStatement: Sendable, Equatable {
     var sql: String
 }
 
+/// The names of a schema's tables and indexes, and those that are about to be.
+///
+/// Two tables of different schemas may have indexes of the same name, and come into one.
+struct TakenNames {
+    private var taken: Set<TableName>
+
+    /// Asks which of the names are taken; blocks.
+    init(
+        among names: some Sequence<TableName>,
+        on target: borrowing Connection
+    ) throws(PostgresError) {
+        taken = try TargetCatalog.existing(names, on: target)
+    }
+
+    /// The name as it stands before a definition, or nothing: then the server finds a free one.
+    mutating func take(_ name: String, in schema: String, prefix: String = "") -> String {
+        taken.insert(TableName(schema: schema, name: name)).inserted
+            ? "\(prefix)\(SQL.identifier(name)) " : ""
+    }
+}
+
 extension TableMaker {
     /// The statements that give the named tables of the target their keys; blocks.
     func keyStatements(
         for tables: some Sequence<TableName>,
         on target: borrowing Connection
-    ) throws(PostgresError) -> [TargetStatement] {
+    ) throws(WalrelayError) -> [TargetStatement] {
         let wanted = Set(tables)
-        let definitions = source.tables.values.filter { wanted.contains(self.target(of: $0)) }
-            .sorted { self.target(of: $0) < self.target(of: $1) }
-        let oids = try TargetCatalog.oids(of: wanted, on: target)
-        let indexes = try UniqueIndex.read(of: oids.values, on: target)
-        let names = definitions.flatMap { table in
-            table.uniqueIndexes.map {
-                TableName(schema: self.target(of: table).schema, name: $0.name)
+        return try Asking.target("looking for keys") { () throws(PostgresError) in
+            let definitions = definitions(of: wanted)
+            let oids = try TargetCatalog.oids(of: wanted, on: target)
+            let indexes = try UniqueIndex.read(of: oids.values, on: target)
+            let names = definitions.flatMap { table in
+                table.uniqueIndexes.map {
+                    TableName(schema: self.target(of: table).schema, name: $0.name)
+                }
+            }
+            var taken = try TakenNames(among: names, on: target)
+            return definitions.flatMap { table -> [TargetStatement] in
+                let name = self.target(of: table)
+                guard let oid = oids[name] else { return [] }
+                let there = indexes[oid] ?? []
+                return Self.keyStatements(of: table, as: name, there: there, taken: &taken)
             }
         }
-        let taken = try TargetCatalog.existing(names, on: target)
-        return definitions.flatMap { table -> [TargetStatement] in
-            let name = self.target(of: table)
-            guard let oid = oids[name] else { return [] }
-            return Self.keyStatements(
-                of: table,
-                as: name,
-                there: indexes[oid] ?? [],
-                isFree: { !taken.contains(TableName(schema: name.schema, name: $0)) }
-            )
+    }
+
+    /// Makes keys; blocks for as long as the server builds them.
+    ///
+    /// Throws `sink.table_not_made` for what the target refuses.
+    static func makeKeys(
+        _ statements: [TargetStatement],
+        on target: borrowing Connection
+    ) throws(WalrelayError) {
+        for statement in statements {
+            try Asking.making("the \(statement.what)") { () throws(PostgresError) in
+                _ = try target.query(statement.sql, within: Connection.statementLimit)
+            }
         }
     }
 
     private static func keyStatements(
-        of table: TableDefinition,
-        as name: TableName,
+        of definition: TableDefinition,
+        as table: TableName,
         there: [UniqueIndex],
-        isFree: (String) -> Bool
+        taken: inout TakenNames
     ) -> [TargetStatement] {
         var statements: [TargetStatement] = []
         var keys = there.filter(\.identifies).map { Set($0.columns) }
-        if let primary = table.primaryKey, !there.contains(where: \.isPrimary) {
-            let constraint =
-                isFree(primary.name) ? "CONSTRAINT \(SQL.identifier(primary.name)) " : ""
+        if let primary = definition.primaryKey, !there.contains(where: \.isPrimary) {
+            let name = taken.take(primary.name, in: table.schema, prefix: "CONSTRAINT ")
             // Checked at the end only, as at the source, where two rows may change places.
             let deferral = primary.isImmediate ? "" : " DEFERRABLE INITIALLY DEFERRED"
             statements.append(
                 TargetStatement(
-                    table: name,
-                    what: "primary key of \(name)",
-                    sql: "ALTER TABLE \(name.sql) ADD \(constraint)PRIMARY KEY "
+                    table: table,
+                    what: "primary key of \(table)",
+                    sql: "ALTER TABLE \(table.sql) ADD \(name)PRIMARY KEY "
                         + "(\(Listing.columns(primary.columns)))\(deferral)"
                 )
             )
             if primary.isImmediate { keys.append(Set(primary.columns)) }
         }
-        let identity = table.identityColumns
+        let identity = definition.identityColumns
         if !identity.isEmpty, !keys.contains(Set(identity)) {
-            let index = table.identityIndex?.name ?? ""
+            let index = definition.identityIndex.map { taken.take($0.name, in: table.schema) } ?? ""
             statements.append(
                 TargetStatement(
-                    table: name,
-                    what: "unique index of \(name)",
-                    sql: "CREATE UNIQUE INDEX "
-                        + (isFree(index) && !index.isEmpty ? "\(SQL.identifier(index)) " : "")
-                        + "ON \(name.sql) (\(Listing.columns(identity)))"
+                    table: table,
+                    what: "unique index of \(table)",
+                    sql: "CREATE UNIQUE INDEX \(index)ON \(table.sql) "
+                        + "(\(Listing.columns(identity)))"
                 )
             )
         }

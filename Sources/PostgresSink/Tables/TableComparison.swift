@@ -132,7 +132,8 @@ struct TableComparison {
                         "target.column_missing",
                         .failed,
                         "does not exist",
-                        mend: "ALTER TABLE \(sql) ADD COLUMN "
+                        mend: types.preparation(for: [TypeUse(column)])
+                            + "ALTER TABLE \(sql) ADD COLUMN "
                             + "\(SQL.identifier(column.name)) \(type);",
                         column: column.name
                     )
@@ -157,7 +158,8 @@ struct TableComparison {
                     "target.column_type",
                     .failed,
                     fault,
-                    mend: "\(alter) TYPE \(types.sql(TypeUse(column)));",
+                    mend: types.preparation(for: [TypeUse(column)])
+                        + "\(alter) TYPE \(types.sql(TypeUse(column)));",
                     column: column.name
                 )
             )

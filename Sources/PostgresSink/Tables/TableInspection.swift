@@ -20,7 +20,13 @@ struct TableInspection: Sendable {
     /// Looks at the target, outside a transaction, and changes nothing; blocks.
     ///
     /// In the order in which things are best mended; a table that is as it has to be has an `ok`.
-    func findings(on target: borrowing Connection) throws(PostgresError) -> [TargetFinding] {
+    func findings(on target: borrowing Connection) throws(WalrelayError) -> [TargetFinding] {
+        try Asking.target("looking at the tables") { () throws(PostgresError) in
+            try look(on: target)
+        }
+    }
+
+    private func look(on target: borrowing Connection) throws(PostgresError) -> [TargetFinding] {
         let server = try TargetServer(on: target)
         let general = server.findings(sourceEncoding: source.encoding)
         guard server.version >= 100_000 else { return general }

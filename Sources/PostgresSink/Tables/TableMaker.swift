@@ -22,33 +22,33 @@ struct TableMaker {
 
     /// Makes what is missing in the caller's transaction; blocks.
     ///
-    /// Throws `sink.table_not_made` for what the target refuses, `PostgresError` for what may mend
-    /// itself.
-    func make(on target: borrowing Connection) throws -> Made {
-        let there = try TargetCatalog.existing(source.tables.values.map(target(of:)), on: target)
-        let missing = source.tables.values.filter { !there.contains(self.target(of: $0)) }
-            .sorted { self.target(of: $0) < self.target(of: $1) }
+    /// Throws `sink.table_not_made` for what the target refuses.
+    func make(on target: borrowing Connection) throws(WalrelayError) -> Made {
+        let missing = try Asking.target("looking for the tables") { () throws(PostgresError) in
+            try missingTables(on: target)
+        }
         guard !missing.isEmpty else { return Made() }
-        let uses = missing.flatMap { $0.columns.map(\.type) + $0.generated.map(\.type) }
-        var types = try TargetTypes(of: uses, from: source.types, naming: naming, on: target)
+        var types = try Asking.target("looking for types") { () throws(PostgresError) in
+            let uses = missing.flatMap { $0.columns.map(\.type) + $0.generated.map(\.type) }
+            return try TargetTypes(of: uses, from: source.types, naming: naming, on: target)
+        }
         let schemas = types.missingSchemas.union(missing.map { self.target(of: $0).schema })
-        try Self.refusing("making the schemas of the tables") { () throws(PostgresError) in
+        try Asking.making("the schemas of the tables") { () throws(PostgresError) in
             try Self.makeSchemas(schemas, on: target)
         }
-        try Self.refusing("making the types of the tables' columns") { () throws(PostgresError) in
+        try Asking.making("the types of the tables' columns") { () throws(PostgresError) in
             try types.make(on: target)
         }
+        let collations = try Asking.target("looking for collations") { () throws(PostgresError) in
+            let columns = missing.flatMap { $0.columns.compactMap(\.collation) }
+            let generated = missing.flatMap { $0.generated.compactMap(\.collation) }
+            return try TargetCatalog.collations(columns + generated, on: target)
+        }
         var made = Made(notices: types.notices)
-        let collations = try TargetCatalog.collations(
-            missing.flatMap {
-                $0.columns.compactMap(\.collation) + $0.generated.compactMap(\.collation)
-            },
-            on: target
-        )
         for table in missing {
             let name = self.target(of: table)
             let draft = TableDraft(table, as: name, types: types, collations: collations)
-            let notices = try Self.refusing("making table \(name)") { () throws(PostgresError) in
+            let notices = try Asking.making("table \(name)") { () throws(PostgresError) in
                 try draft.make(on: target)
             }
             made.tables.append(name)
@@ -58,12 +58,27 @@ struct TableMaker {
         return made
     }
 
+    private func missingTables(
+        on target: borrowing Connection
+    ) throws(PostgresError) -> [TableDefinition] {
+        let there = try TargetCatalog.existing(source.tables.values.map(target(of:)), on: target)
+        return definitions(of: Set(source.tables.values.map(target(of:))).subtracting(there))
+    }
+
+    /// The source's tables that are written to the named ones, in the order of those.
+    func definitions(of tables: Set<TableName>) -> [TableDefinition] {
+        source.tables.values.filter { tables.contains(target(of: $0)) }
+            .sorted { target(of: $0) < target(of: $1) }
+    }
+
     func target(of table: TableDefinition) -> TableName { naming.target(of: table.relation) }
 
-    private static func makeSchemas(
+    /// Makes those of the schemas that are missing; blocks.
+    static func makeSchemas(
         _ names: Set<String>,
         on target: borrowing Connection
     ) throws(PostgresError) {
+        guard !names.isEmpty else { return }
         let rows = try target.query(
             "SELECT nspname FROM pg_catalog.pg_namespace "
                 + "WHERE nspname IN (\(SQL.literals(names.sorted())))"
@@ -84,26 +99,6 @@ struct TableMaker {
         return "serial and identity columns are plain numbers on the target, without a sequence: "
             + "\(Prose.list(columns.sorted())); whoever writes there later makes one, "
             + "beginning above the highest number"
-    }
-
-    /// Says what was attempted where the target refuses it for good.
-    static func refusing<Value>(
-        _ action: String,
-        _ body: () throws(PostgresError) -> Value
-    ) throws -> Value {
-        do {
-            return try body()
-        } catch {
-            guard error.kind == .server, !TargetErrors.isTransient(error) else { throw error }
-            throw WalrelayError(
-                "sink.table_not_made",
-                exit: .prerequisite,
-                "\(action) on the target: \(error)",
-                hint: error.sqlState == "42501"
-                    ? "`walrelay check` says which GRANT is missing"
-                    : "make it by hand on the target and start again"
-            )
-        }
     }
 }
 

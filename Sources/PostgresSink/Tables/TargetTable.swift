@@ -46,13 +46,16 @@ extension TargetTable {
         _ versions: [RelationVersion],
         naming: TableNaming,
         on target: borrowing Connection
-    ) throws -> [TargetTable] {
-        let oids = try TargetCatalog.oids(
-            of: versions.map { naming.target(of: $0.relation) },
-            on: target
-        )
-        let columns = try TargetColumn.read(of: oids.values, on: target)
-        let indexes = try UniqueIndex.read(of: oids.values, on: target)
+    ) throws(WalrelayError) -> [TargetTable] {
+        let names = versions.map { naming.target(of: $0.relation) }
+        let (oids, columns, indexes) = try Asking.target("looking at the tables") {
+            () throws(PostgresError) in
+            let oids = try TargetCatalog.oids(of: names, on: target)
+            return (
+                oids, try TargetColumn.read(of: oids.values, on: target),
+                try UniqueIndex.read(of: oids.values, on: target)
+            )
+        }
         var findings: [TargetFinding] = []
         let tables = versions.map { version in
             let name = naming.target(of: version.relation)

@@ -197,6 +197,25 @@ extension TargetTypes {
         order = []
     }
 
+    /// The statements that make what the uses need and the target lacks, each ended by `; `.
+    ///
+    /// For somebody who makes a column by hand; empty where nothing is lacking.
+    func preparation(for uses: some Sequence<TypeUse>) -> String {
+        var needed: Set<UInt32> = []
+        var open = uses.map(\.oid)
+        while let oid = open.popLast() {
+            guard needed.insert(oid).inserted, let type = source[oid] else { continue }
+            open += [type.element, type.base.oid] + type.attributes.map(\.type.oid)
+        }
+        let statements = order.compactMap { oid -> String? in
+            guard needed.contains(oid), case .missing(let name) = choices[oid],
+                let type = source[oid]
+            else { return nil }
+            return "\(statement(for: type, as: name)); "
+        }
+        return statements.joined()
+    }
+
     private func statement(for type: CatalogType, as name: TableName) -> String {
         switch type.kind {
         case .enumeration:
