@@ -73,7 +73,8 @@ struct AddedColumns: Sendable {
             }
             throw Self.refusal(error, lacking, of: name, byHand: byHand, at: commit)
         }
-        return types.notices
+        let faults = types.findings.map { "\($0.subject) on the target \($0.found): \($0.mend)" }
+        return types.notices + faults
             + zip(lacking, fills).map { "\(name): column \($0.name) added\(Self.text($1))" }
     }
 

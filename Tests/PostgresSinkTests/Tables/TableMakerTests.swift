@@ -55,17 +55,21 @@ import Testing
         WHERE n.nspname = 'public' ORDER BY 1, 2
         """
 
-    @Test(arguments: TablePair.all)
+    /// That build of 11 knows the type xml and no value of it.
+    static func schema(for pair: TablePair) -> String {
+        pair.source == .v11 || pair.target == .v11
+            ? schema.replacing("'<a/>'", with: "NULL") : schema
+    }
+
+    @Test(arguments: TablePair.withOldest)
     func `a table is made as the source has it, and takes its rows`(pair: TablePair) async throws {
         let servers = try await TableServers.start(pair)
-        try servers.source.psql(Self.schema)
+        try servers.source.psql(Self.schema(for: pair))
         let notices = try await servers.make()
         #expect(try servers.target.psql(Self.shape) == servers.source.psql(Self.shape))
         #expect(try servers.target.psql(Self.keys) == servers.source.psql(Self.keys))
         #expect(notices.count == 1)
         #expect(notices.first?.contains("public.plain.id, public.sorted.b") == true)
-        // That build of 11 knows the type xml and no value of it.
-        if pair.target == .v11 { try servers.source.psql("UPDATE plain SET x = NULL") }
         for table in ["plain", "typed", "sorted", "keyless", "indexed", "deferred"] {
             let name = TableName(schema: "public", name: table)
             try servers.copyRows(of: name)
