@@ -20,7 +20,6 @@ enum ApplyServer {
     static func run<Value: Sendable>(
         _ definition: String,
         onRowError: PostgresSinkOptions.RowError = .stop,
-        settings: [String] = ApplyPlanning.sessionSettings,
         _ body: @escaping @Sendable (borrowing ApplyTarget) throws -> Value
     ) async throws -> Value {
         let cluster = try await cluster.value
@@ -36,6 +35,7 @@ enum ApplyServer {
             try connection.query("DROP SCHEMA IF EXISTS \(schema) CASCADE; CREATE SCHEMA \(schema)")
             try connection.query("SET search_path = \(schema), public")
             try connection.query(definition)
+            let settings = ApplyPlanning.sessionSettings(serverVersion: connection.serverVersion)
             try connection.query(settings.joined(separator: ";"))
             let target = ApplyTarget(connection, schema: schema, onRowError: onRowError)
             let value = try body(target)
@@ -45,11 +45,10 @@ enum ApplyServer {
     }
 
     static let deadLetterTable = """
-        SELECT pg_advisory_lock(1); CREATE SCHEMA IF NOT EXISTS walrelay; \
+        SELECT pg_advisory_xact_lock(1); CREATE SCHEMA IF NOT EXISTS walrelay; \
         CREATE TABLE IF NOT EXISTS walrelay.dead_letter (id bigint GENERATED ALWAYS AS IDENTITY, \
         task text, lsn pg_lsn, commit_lsn pg_lsn, ordinal bigint, xid bigint, schema_name text, \
-        table_name text, op text, sqlstate text, reason text, event text, at timestamptz); \
-        SELECT pg_advisory_unlock(1);
+        table_name text, op text, sqlstate text, reason text, event text, at timestamptz);
         """
 }
 

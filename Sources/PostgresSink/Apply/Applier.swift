@@ -88,7 +88,13 @@ final class Applier {
         for _ in batch.relations { tables.append(nil) }
         groups.sort(batch, run)
         for group in groups.groups {
-            tables[group.relation] = try table(batch.relations[group.relation])
+            let version = batch.relations[group.relation]
+            let target = try table(version)
+            // A batch may name a version twice, and a part of the run the other one first.
+            for index in batch.relations.indices
+            where batch.relations[index].version == version.version {
+                tables[index] = target
+            }
         }
     }
 
@@ -153,7 +159,7 @@ final class Applier {
         let before = writer.counts
         groups.sort(batch, run)
         for group in groups.groups {
-            guard let table = tables[group.relation] else { continue }
+            let table = try target(of: group, batch)
             let former = writer.counts
             do {
                 let scope = WriteScope(batch: batch, table: table, isMerging: isMerging)
@@ -165,9 +171,21 @@ final class Applier {
                 warnings.forgetUntold()
                 return error
             }
-            warnings.note(table, former, writer.counts)
+            // A snapshot that merges was asked to overwrite.
+            if batch.changes[Int(groups.order[group.places.lowerBound])].kind != .read {
+                warnings.note(table, former, writer.counts)
+            }
         }
         return nil
+    }
+
+    private func target(of group: TableGroups.Group, _ batch: ChangeBatch) throws -> TargetTable {
+        if let table = tables[group.relation] { return table }
+        throw WalrelayError(
+            "batch.inconsistent",
+            exit: .internalError,
+            "no table was made ready for \(batch.relations[group.relation].relation.qualifiedName)"
+        )
     }
 
     /// Whether smaller runs may do; throws what is to be mended on the target, whatever the row.
@@ -201,7 +219,7 @@ final class Applier {
         _ cause: any Error,
         on connection: borrowing Connection
     ) throws {
-        guard let table = tables[groups.groups[0].relation] else { return }
+        let table = try target(of: groups.groups[0], batch)
         let refusal = RowRefusal(cause, change: index, in: batch, to: table)
         guard onRowError == .deadLetter else { throw refusal.error }
         do {

@@ -8,25 +8,21 @@
 enum ApplyPlanning {
     /// For the whole session, before anything is applied: every row by the index of its key.
     ///
-    /// Without them everything is still applied rightly, perhaps slowly.
-    static let sessionSettings = [
-        "SET plan_cache_mode = force_generic_plan",
-        "SET jit = off",
-        "SET enable_seqscan = off",
-        "SET enable_bitmapscan = off",
-        "SET enable_hashjoin = off",
-        "SET enable_mergejoin = off",
-    ]
+    /// `serverVersion` is libpq's number. Without them everything is still applied rightly, perhaps
+    /// slowly.
+    static func sessionSettings(serverVersion: Int) -> [String] {
+        // Before 12 a plan is made anew as long as that seems to pay; it comes out the same.
+        (serverVersion >= 120_000 ? ["SET plan_cache_mode = force_generic_plan"] : []) + [
+            "SET enable_seqscan = off",
+            "SET enable_bitmapscan = off",
+            "SET enable_hashjoin = off",
+            "SET enable_mergejoin = off",
+        ] + (serverVersion >= 110_000 ? ["SET jit = off"] : [])
+    }
 
-    /// For rows that no key finds: the table is read once for all of them.
-    static let wholeTable = """
-        SET LOCAL enable_nestloop = off; SET LOCAL enable_hashjoin = on; \
-        SET LOCAL enable_mergejoin = on
-        """
+    /// For rows that no key finds: the table is read once for all of them, and not sorted.
+    static let wholeTable = "SET LOCAL enable_nestloop = off; SET LOCAL enable_hashjoin = on"
 
     /// Back to the session's way after `wholeTable`.
-    static let byKey = """
-        SET LOCAL enable_nestloop = on; SET LOCAL enable_hashjoin = off; \
-        SET LOCAL enable_mergejoin = off
-        """
+    static let byKey = "SET LOCAL enable_nestloop = on; SET LOCAL enable_hashjoin = off"
 }

@@ -112,7 +112,7 @@ struct StatementRunner: ~Copyable {
         _ scope: WriteScope,
         on connection: borrowing Connection
     ) throws -> Int {
-        try connection.beginCopyIn(TableStatement.copy(scope.table))
+        try connection.beginCopyIn(TableStatement.copy(scope.table), within: .seconds(600))
         do {
             let columns = Array(scope.table.columns.indices)
             var next = 0
