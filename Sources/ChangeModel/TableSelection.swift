@@ -108,7 +108,7 @@ public struct TableRule: Sendable, Hashable {
 }
 
 /// A table's qualified name, unquoted.
-public struct TableName: Sendable, Hashable, Codable {
+public struct TableName: Sendable, Hashable, Codable, Comparable {
     /// The schema's name.
     public var schema: String
     /// The table's name.
@@ -118,6 +118,11 @@ public struct TableName: Sendable, Hashable, Codable {
     public init(schema: String, name: String) {
         self.schema = schema
         self.name = name
+    }
+
+    /// Orders by schema, then by name.
+    public static func < (left: TableName, right: TableName) -> Bool {
+        (left.schema, left.name) < (right.schema, right.name)
     }
 }
 

@@ -5,6 +5,7 @@
 import ChangeModel
 import Logging
 import NDJSONSink
+import PostgresSink
 import Settings
 import Sink
 
@@ -38,13 +39,49 @@ enum SinkAssembly {
                     supervisor: supervisor
                 )
             }
-        case .postgresql, .kafka:
+        case .postgresql(let section):
+            let options = try postgresOptions(section, settings, database: database)
+            return { supervisor in PostgresSink(options, supervisor: supervisor, logger: log) }
+        case .kafka:
             throw WalrelayError(
                 "sink.unavailable",
                 exit: .settings,
                 "This build has no \(settings.sink.kind.rawValue) sink",
-                hint: "set sink.kind to ndjson or stream"
+                hint: "set sink.kind to ndjson, stream or postgresql"
             )
         }
+    }
+
+    /// The postgresql sink's options; blocks on password files.
+    static func postgresOptions(
+        _ section: Settings.Sink.PostgreSQL,
+        _ settings: Settings,
+        database: String
+    ) throws(WalrelayError) -> PostgresSinkOptions {
+        var options = PostgresSinkOptions(
+            task: settings.task,
+            version: walrelayVersion,
+            database: database,
+            source: try settings.source.parameters(),
+            target: try section.connection.parameters(),
+            selection: settings.tables
+        )
+        options.schema =
+            switch section.schema {
+            case .same: .same
+            case .named(let name): .named(name)
+            }
+        options.createTables = section.createTables
+        options.copiesIndexes = section.indexes == .afterSnapshot
+        options.ifNotEmpty =
+            switch section.ifNotEmpty {
+            case .refuse: .refuse
+            case .truncate: .truncate
+            case .merge: .merge
+            }
+        options.onRowError = section.onRowError == .stop ? .stop : .deadLetter
+        options.format = settings.format
+        options.takesSnapshot = settings.snapshot.mode != .never
+        return options
     }
 }

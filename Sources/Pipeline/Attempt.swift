@@ -204,6 +204,12 @@ extension TaskRunner {
                 types: Self.types(of: tables.map(\.relation), on: control),
                 facts: facts
             )
+            if sink.keepsCheckpoint {
+                var beginning = checkpoint
+                beginning.snapshot = .running
+                try sink.beginSnapshot(beginning)
+                try sink.prepare(checkpoint.relations, types: checkpoint.types)
+            }
             try sink.commit(checkpoint)
             run.checkpoint = checkpoint
             run.isBaselineProvisional = true

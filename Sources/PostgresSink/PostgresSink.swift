@@ -1,5 +1,260 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Tables of another PostgreSQL, kept equal to the source's.
+// Tables of another PostgreSQL, kept equal to the source's. A transaction of the target:
+//
+//   begin (lock the checkpoint's row) → tail of the last batch → changes → checkpoint → commit
+//
+// It holds whole transactions of the source, one or many, and the checkpoint that says so: a
+// reader of the target sees each of them whole or not at all, and after a crash the checkpoint and
+// the data agree by themselves.
 
-import ChangeModel
+public import ChangeModel
+import LibPQ
+public import Logging
+public import Sink
+
+/// A sink that writes to tables of another PostgreSQL.
+public final class PostgresSink: Sink {
+    private let options: PostgresSinkOptions
+    private let patience: Patience
+    private let log: Logger
+    private let checkpoints: CheckpointTable
+    private let tables: TargetTables
+    private let applier: Applier
+    private var session: TargetSession?
+    /// The checkpoint that the target holds.
+    private var durable: Checkpoint?
+    private var isInTransaction = false
+    /// Changes of a transaction that goes on, which came with the end of an earlier one.
+    private var tail = ChangeBatch()
+    private var commits: UInt64 = 0
+    private var bytesWritten: UInt64 = 0
+
+    /// A closed sink; touches nothing yet.
+    public init(
+        _ options: PostgresSinkOptions,
+        supervisor: any SinkSupervisor,
+        logger: Logger = Logger(label: "walrelay.sink.postgresql")
+    ) {
+        self.options = options
+        log = logger
+        patience = Patience(supervisor)
+        checkpoints = CheckpointTable(task: options.task)
+        tables = TargetTables(options, patience: patience, log: logger)
+        applier = Applier(
+            task: options.task,
+            onRowError: options.onRowError == .stop ? .stop : .deadLetter,
+            encoder: ChangeJSONEncoder(
+                task: options.task,
+                database: options.database,
+                version: options.version,
+                format: options.format
+            ),
+            logger: logger
+        )
+    }
+
+    /// Connects and reads the task's checkpoint; changes nothing.
+    ///
+    /// Throws `sink.unreachable`, `sink.login_refused`, `sink.checkpoint_malformed` and
+    /// `sink.standby`.
+    public func open() throws -> Checkpoint? {
+        let session = try TargetSession(options.target, patience: patience)
+        durable = try attempt("reading walrelay.checkpoint") {
+            return try checkpoints.load(on: session.connection)
+        }
+        self.session = session
+        forget()
+        return durable
+    }
+
+    /// Holds the target's tables against the source's; changes nothing.
+    ///
+    /// Throws `sink.tables_unfit`, which lists all that is to be mended, `sink.table_claimed` and
+    /// `sink.table_not_empty`.
+    public func inspect(_ relations: [Relation], types: [TypeEntry]) throws {
+        let session = try usable()
+        try attempt("inspecting the target's tables") {
+            try tables.inspect(
+                relations,
+                types: types,
+                checkpoint: durable,
+                on: session
+            )
+        }
+    }
+
+    /// Makes walrelay's own tables where they are missing, and a `.running` checkpoint durable.
+    public func beginSnapshot(_ checkpoint: Checkpoint) throws {
+        let session = try usable()
+        try rollback()
+        try attempt("making walrelay's tables on the target") {
+            try CheckpointTable.make(on: session.connection)
+            try session.connection.query(checkpoints.insertion(of: checkpoint))
+        }
+        durable = checkpoint
+    }
+
+    /// Makes missing tables, empties those that an unfinished snapshot filled, claims all.
+    ///
+    /// In one transaction.
+    public func prepare(_ relations: [Relation], types: [TypeEntry]) throws {
+        let session = try usable()
+        try attempt("making the target's tables") {
+            try begin(session)
+            try tables.prepare(relations, types: types, on: session)
+            try session.connection.query("COMMIT")
+            isInTransaction = false
+        }
+    }
+
+    /// Lanes into the tables, unless rows have to be merged or may become dead letters.
+    public var copyLanes: (any CopyLanes)? {
+        guard options.ifNotEmpty != .merge, options.onRowError == .stop else { return nil }
+        return PostgresLanes(
+            parameters: options.target,
+            table: tables.copyTargets()
+        )
+    }
+
+    /// Applies what belongs to transactions that end in the batch, and keeps the rest.
+    ///
+    /// A batch in which no transaction ends is applied whole: what it belongs to is as long as
+    /// that.
+    public func write(_ batch: borrowing ChangeBatch) throws {
+        // The commit that the tail had to wait for is over.
+        if !tail.changes.isEmpty { try applyTail() }
+        let end = batch.checkpoint == nil ? batch.changes.count : batch.committedCount
+        if end > 0 { try apply(batch, 0..<end) }
+        if end < batch.changes.count { tail.replace(withTailOf: batch, from: end) }
+    }
+
+    private func applyTail() throws {
+        var batch = ChangeBatch()
+        swap(&batch, &tail)
+        try apply(batch, 0..<batch.changes.count)
+        batch.removeAll()
+        swap(&batch, &tail)
+    }
+
+    private func apply(_ batch: borrowing ChangeBatch, _ range: Range<Int>) throws {
+        let session = try usable()
+        Failpoint.hit(.beforeWrite)
+        try begin(session)
+        try attempt("applying changes") {
+            let first = batch.changes[range.lowerBound]
+            let commitLSN = batch.transactions[Int(first.transaction)].commitLSN
+            try applier.apply(batch, range, on: session.connection) { version in
+                try tables.table(for: version, at: commitLSN, on: session)
+            }
+        }
+        bytesWritten += UInt64(batch.bytes.count)
+        Failpoint.hit(.afterWriteBeforeSync)
+    }
+
+    /// Commits the changes and the checkpoint together.
+    ///
+    /// At the end of a snapshot the keys and indexes are made first, which may take long.
+    public func commit(_ checkpoint: Checkpoint) throws {
+        let session = try usable()
+        if durable?.snapshot == .running, checkpoint.snapshot == .complete {
+            try attempt("making keys and indexes on the target") {
+                try tables.finishSnapshot(on: session)
+            }
+        }
+        try begin(session)
+        let update = try checkpoints.update(to: checkpoint, from: durable)
+        Failpoint.hit(.afterSyncBeforeCheckpoint)
+        try attempt("committing on the target") {
+            try session.connection.query("\(update); COMMIT")
+        }
+        isInTransaction = false
+        durable = checkpoint
+        commits += 1
+    }
+
+    /// Takes back whatever was applied since the last commit.
+    public func rollback() throws {
+        tail.removeAll()
+        guard isInTransaction, let session else { return }
+        isInTransaction = false
+        // Columns that the transaction had added are gone with it.
+        tables.forget()
+        try attempt("rolling back on the target") { try session.connection.query("ROLLBACK") }
+    }
+
+    /// Closes the connection; the server takes back what was not committed.
+    public func close() throws {
+        session = nil
+        forget()
+    }
+
+    /// Ends the task on the target: its checkpoint and its claims go, the tables stay.
+    public func removeCheckpoint() throws {
+        let session = try usable()
+        try rollback()
+        if durable != nil {
+            try attempt("removing the task from walrelay.checkpoint on the target") {
+                try session.connection.query(checkpoints.removal)
+            }
+        }
+        durable = nil
+        try close()
+    }
+
+    /// Commits, and what was applied, since the sink was made.
+    public var statistics: SinkStatistics {
+        var statistics = SinkStatistics()
+        statistics.commits = commits
+        statistics.bytesWritten = bytesWritten
+        statistics.details = applier.counts.details
+        statistics.details["target"] = options.target.destination
+        return statistics
+    }
+
+    // MARK: - The session
+
+    /// Begins a transaction unless one is open, and makes sure that it is ours to write.
+    private func begin(_ session: TargetSession) throws {
+        guard !isInTransaction else { return }
+        isInTransaction = true
+        let position = try attempt("locking the task's row in walrelay.checkpoint") {
+            try checkpoints.begin(on: session.connection)
+        }
+        guard let position, position == durable?.position else {
+            throw WalrelayError(
+                "sink.checkpoint_moved",
+                exit: .checkpointMismatch,
+                "The target's checkpoint of task \(options.task) is at "
+                    + "\(position.map(\.description) ?? "nothing"), not at "
+                    + "\(durable?.position.description ?? "nothing") where this session left it",
+                hint: "see that no second walrelay runs this task; "
+                    + "this one goes on from what the target says",
+                isTransient: true
+            )
+        }
+    }
+
+    private func forget() {
+        isInTransaction = false
+        tail.removeAll()
+        tables.forget()
+        applier.forget()
+    }
+
+    private func usable() throws(WalrelayError) -> TargetSession {
+        if let session { return session }
+        throw WalrelayError("sink.call_order", exit: .internalError, "The sink is not open")
+    }
+
+    /// Runs statements on the target; a PostgreSQL error becomes one that names the target.
+    @discardableResult
+    private func attempt<Result>(_ what: String, _ body: () throws -> Result) throws -> Result {
+        do {
+            return try body()
+        } catch let error as PostgresError {
+            if error.kind == .interrupted { throw CancellationError() }
+            throw TargetErrors.error(error, while: "\(what) (\(options.target.destination))")
+        }
+    }
+}

@@ -53,6 +53,8 @@ public struct PostgresSinkOptions: Sendable {
     public var ifNotEmpty = NotEmpty.refuse
     /// What is done with a row that the target refuses.
     public var onRowError = RowError.stop
+    /// How values are spelled in the events of dead letters.
+    public var format = ValueFormat()
     /// Whether the task begins with a snapshot.
     public var takesSnapshot = true
 

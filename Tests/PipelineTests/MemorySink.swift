@@ -10,14 +10,30 @@ import Support
 import Synchronization
 
 /// A place in a sink's life at which a test can make it fail.
-enum FaultPoint: Hashable, CaseIterable {
+enum FaultPoint: Hashable {
     case open
+    case inspect
     case beginSnapshot
+    case prepare
     case write
     /// Before anything is durable.
     case commit
     /// All is durable, and the caller does not learn it.
     case afterCommit
+    case openLane
+    case beginChunk
+    case take
+    case endChunk
+
+    /// What every snapshot comes to that is written in batches.
+    static let ofBatches: [FaultPoint] = [
+        .open, .inspect, .beginSnapshot, .prepare, .write, .commit, .afterCommit,
+    ]
+    /// What a snapshot comes to that goes through lanes.
+    static let ofLanes: [FaultPoint] = [
+        .open, .inspect, .beginSnapshot, .prepare, .openLane, .beginChunk, .take, .endChunk,
+        .commit, .afterCommit,
+    ]
 }
 
 /// What is durable, and which faults are still to come.
@@ -26,7 +42,11 @@ final class MemoryStore: Sendable {
         var lines: [String] = []
         var checkpoint: Checkpoint?
         var faults: [FaultPoint: [WalrelayError]] = [:]
-        var calls: [FaultPoint: Int] = [:]
+        /// The points in the order in which they were come to, without repeats in a row.
+        var points: [FaultPoint] = []
+        var inspected: [Relation] = []
+        var inspectedTypes: [TypeEntry] = []
+        var prepared: [Relation] = []
         var isOpen = false
         var opens = 0
         /// Whatever a sink must not be asked to do.
@@ -35,16 +55,22 @@ final class MemoryStore: Sendable {
 
     let state = Mutex(State())
     let keepsCheckpoint: Bool
-    /// While set, `write` waits as a full disk or a slow reader would make it.
+    let hasLanes: Bool
+    /// While set, `write` and a lane's `take` wait as a full disk or a slow reader would make them.
     let isBlocked = Atomic(false)
     let waiting = Atomic(0)
+    let beforePoint: @Sendable (FaultPoint) throws -> Void
     let beforeCommit: @Sendable (LSN) throws -> Void
 
     init(
         keepsCheckpoint: Bool = true,
-        beforeCommit: @escaping @Sendable (LSN) throws -> Void = { _ in }
+        hasLanes: Bool = false,
+        beforeCommit: @escaping @Sendable (LSN) throws -> Void = { _ in },
+        beforePoint: @escaping @Sendable (FaultPoint) throws -> Void = { _ in }
     ) {
         self.keepsCheckpoint = keepsCheckpoint
+        self.hasLanes = hasLanes
+        self.beforePoint = beforePoint
         self.beforeCommit = beforeCommit
     }
 
@@ -58,11 +84,13 @@ final class MemoryStore: Sendable {
     var opens: Int { state.withLock { $0.opens } }
     var isOpen: Bool { state.withLock { $0.isOpen } }
     var complaints: [String] { state.withLock { $0.complaints } }
+    var points: [FaultPoint] { state.withLock { $0.points } }
     var faultsLeft: Int { state.withLock { $0.faults.values.reduce(0) { $0 + $1.count } } }
 
     func reach(_ point: FaultPoint) throws {
+        try beforePoint(point)
         let fault = state.withLock { state -> WalrelayError? in
-            state.calls[point, default: 0] += 1
+            if state.points.last != point { state.points.append(point) }
             guard let errors = state.faults[point], let first = errors.first else { return nil }
             state.faults[point] = Array(errors.dropFirst())
             return first
@@ -99,6 +127,21 @@ final class MemorySink: Sink {
             if store.keepsCheckpoint, state.checkpoint?.snapshot == .running { state.lines = [] }
             return store.keepsCheckpoint ? state.checkpoint : nil
         }
+    }
+
+    func inspect(_ relations: [Relation], types: [TypeEntry]) throws {
+        try store.reach(.inspect)
+        store.state.withLock { ($0.inspected, $0.inspectedTypes) = (relations, types) }
+    }
+
+    func prepare(_ relations: [Relation], types: [TypeEntry]) throws {
+        try store.reach(.prepare)
+        store.state.withLock { $0.prepared = relations }
+    }
+
+    var copyLanes: (any CopyLanes)? {
+        store.complain("lanes before prepare", if: store.points.last != .prepare)
+        return store.hasLanes ? MemoryLanes(store) : nil
     }
 
     func beginSnapshot(_ checkpoint: Checkpoint) throws {

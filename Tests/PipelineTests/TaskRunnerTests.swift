@@ -52,7 +52,7 @@ import Testing
         #expect(store.lines == before, "a run with nothing to do does nothing")
     }
 
-    @Test(arguments: FaultPoint.allCases, [1, 2])
+    @Test(arguments: FaultPoint.ofBatches, [1, 2])
     func `a passing fault of the sink in the snapshot loses and doubles nothing`(
         point: FaultPoint,
         times: Int

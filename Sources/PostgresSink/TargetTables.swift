@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The tables that a task writes to, from before they exist to each version that the stream brings:
+//
+//   inspect → prepare (make, empty, claim) → rows → finishSnapshot (keys, indexes, statistics)
+//   table(for:) gives, once a version, what the changes of a relation are written with
+
+import ChangeModel
+import LibPQ
+import Logging
+
+/// The target's side of a task's tables; used from the sink's thread.
+final class TargetTables {
+    private let options: PostgresSinkOptions
+    private let naming: TableNaming
+    private let log: Logger
+    private let patience: Patience
+    /// What the stream's versions are written with.
+    private var versions: [UInt64: TargetTable] = [:]
+    /// What `prepare` found, for the rows of the snapshot and for what comes after them.
+    private var prepared: Prepared?
+
+    private struct Prepared {
+        var source: SourceDefinition
+        var tables: [UInt32: TargetTable]
+    }
+
+    init(_ options: PostgresSinkOptions, patience: Patience, log: Logger) {
+        self.options = options
+        self.patience = patience
+        self.log = log
+        naming = TableNaming(schema: options.schema, selection: options.selection)
+    }
+
+    /// Forgets what the target's tables look like.
+    func forget() {
+        versions.removeAll(keepingCapacity: true)
+    }
+
+    // MARK: - Before anything is made
+
+    /// Throws what stands against writing these relations; changes nothing.
+    func inspect(
+        _ relations: [Relation],
+        types: [TypeEntry],
+        checkpoint: Checkpoint?,
+        on session: TargetSession
+    ) throws {
+        let claims = try TableClaims(task: options.task, on: session.connection)
+        let findings = try findings(relations, types: types, claims: claims, on: session)
+        for finding in findings where finding.level == .warning {
+            log.warning("\(finding.subject): \(finding.found)", metadata: ["check": "\(finding.id)"])
+        }
+        try claims.refuseOthers(relations.map(naming.target(of:)))
+        try TargetFinding.refuse(findings)
+        if options.takesSnapshot, checkpoint?.snapshot != .complete {
+            try refuseFilled(relations, claims: claims, on: session)
+        }
+    }
+
+    /// What the target has to say of the relations, good and bad; changes nothing.
+    func findings(
+        _ relations: [Relation],
+        types: [TypeEntry],
+        claims: TableClaims,
+        on session: TargetSession
+    ) throws -> [TargetFinding] {
+        try naming.check(relations)
+        let inspection = TableInspection(
+            source: try definition(of: relations, types: types),
+            relations: relations,
+            naming: naming,
+            createTables: options.createTables,
+            unfinished: claims.unfinished
+        )
+        return try inspection.findings(on: session.connection)
+    }
+
+    private func definition(
+        of relations: [Relation],
+        types: [TypeEntry]
+    ) throws -> SourceDefinition {
+        do throws(PostgresError) {
+            let source = try Connection.open(options.source, stop: patience.giveUp)
+            return try SourceDefinition.read(relations: relations, known: types, on: source)
+        } catch {
+            throw WalrelayError(error, while: "asking the source what its tables look like")
+        }
+    }
+
+    private func refuseFilled(
+        _ relations: [Relation],
+        claims: TableClaims,
+        on session: TargetSession
+    ) throws {
+        guard options.ifNotEmpty == .refuse else { return }
+        let filled = try filledTables(relations, on: session.connection)
+            .filter { claims.own[$0] == nil }
+        guard filled.isEmpty else {
+            throw WalrelayError(
+                "sink.table_not_empty",
+                exit: .prerequisite,
+                "Tables of the target hold rows already: \(Prose.list(filled.map(\.description)))",
+                hint: "empty them, or set sink.postgresql.ifNotEmpty to truncate, "
+                    + "or to merge (rows with the same key are overwritten)"
+            )
+        }
+    }
+
+    /// The target tables of these relations that exist and are not empty, in order.
+    private func filledTables(
+        _ relations: [Relation],
+        on target: borrowing Connection
+    ) throws -> [TableName] {
+        let names = relations.map(naming.target(of:))
+        let existing = try TargetCatalog.existing(names, on: target)
+        return try existing.sorted().filter { name in
+            try target.query("SELECT EXISTS (SELECT 1 FROM \(name.sql))").flag(0, 0)
+        }
+    }
+
+    // MARK: - For a snapshot
+
+    /// Makes, empties and claims the tables, in the caller's transaction.
+    func prepare(
+        _ relations: [Relation],
+        types: [TypeEntry],
+        on session: TargetSession
+    ) throws {
+        let source = try definition(of: relations, types: types)
+        let claims = try TableClaims(task: options.task, on: session.connection)
+        let names = relations.map(naming.target(of:))
+        try claims.refuseOthers(names)
+        try refuseFilledNow(relations, claims: claims, on: session)
+        var made: [TableName] = []
+        if options.createTables {
+            let maker = TableMaker(source: source, naming: naming)
+            let result = try maker.make(on: session.connection)
+            made = result.tables
+            for notice in result.notices { log.notice("\(notice)") }
+        }
+        if options.takesSnapshot, options.ifNotEmpty != .merge {
+            // Those that the check above has let through: empty, ours, or to be emptied.
+            let filled = try filledTables(relations, on: session.connection)
+            if !filled.isEmpty {
+                let list = filled.map(\.sql).joined(separator: ", ")
+                log.notice("emptying \(Prose.list(filled.map(\.description))) on the target")
+                try session.connection.query("TRUNCATE \(list)", within: Self.longLimit)
+            }
+        }
+        try claims.claim(names, made: Set(made), on: session.connection)
+        if options.ifNotEmpty == .merge || options.onRowError == .deadLetter {
+            // Rows are merged by their key, so it has to be there before them.
+            try makeKeys(source, of: names, on: session.connection)
+        }
+        let versions = relations.map { relation in
+            RelationVersion(
+                relation: relation,
+                types: TypeCatalog().types(of: relation),
+                version: 0
+            )
+        }
+        let tables = try TargetTable.read(versions, naming: naming, on: session.connection)
+        prepared = Prepared(
+            source: source,
+            tables: Dictionary(
+                zip(relations.map(\.oid), tables),
+                uniquingKeysWith: { first, _ in first }
+            )
+        )
+    }
+
+    private func refuseFilledNow(
+        _ relations: [Relation],
+        claims: TableClaims,
+        on session: TargetSession
+    ) throws {
+        // Looked at before, but somebody may have filled one while the slot was being made.
+        if options.takesSnapshot { try refuseFilled(relations, claims: claims, on: session) }
+    }
+
+    /// What the lanes of a snapshot write with; for any thread.
+    func copyTargets() -> @Sendable (RelationVersion) throws -> TargetTable {
+        let tables = prepared?.tables ?? [:]
+        return { version in
+            guard var table = tables[version.relation.oid] else {
+                throw WalrelayError(
+                    "sink.call_order",
+                    exit: .internalError,
+                    "\(version.relation.qualifiedName) was not prepared"
+                )
+            }
+            table.relation = version
+            return table
+        }
+    }
+
+    /// Makes the keys, the indexes that are asked for and the planner's statistics.
+    ///
+    /// Blocks for as long as that takes.
+    func finishSnapshot(on session: TargetSession) throws {
+        guard let prepared else { return }
+        let names = prepared.tables.values.map { TableName(schema: $0.schema, name: $0.name) }
+        try makeKeys(prepared.source, of: names, on: session.connection)
+        if options.copiesIndexes {
+            // PLACEHOLDER index statements
+        }
+        for table in prepared.tables.values {
+            try session.connection.query("ANALYZE \(table.qualifiedName)", within: Self.longLimit)
+        }
+        self.prepared = nil
+        forget()
+    }
+
+    /// Gives the tables that walrelay made their keys; others keep those that they have.
+    private func makeKeys(
+        _ source: SourceDefinition,
+        of names: [TableName],
+        on target: borrowing Connection
+    ) throws {
+        let maker = TableMaker(source: source, naming: naming)
+        let made = try TableClaims(task: options.task, on: target).unfinished
+        for statement in try maker.keyStatements(for: names.filter(made.contains), on: target) {
+            log.info("making the \(statement.what)")
+            try target.query(statement.sql, within: Self.longLimit)
+        }
+    }
+
+    /// An index of a very large table takes hours.
+    private static let longLimit: Duration = .seconds(7 * 86_400)
+
+    // MARK: - For the stream
+
+    /// What changes of a version of a relation are written with.
+    ///
+    /// A column that the version has and the table lacks is added first, in the open transaction.
+    func table(
+        for version: RelationVersion,
+        at commitLSN: LSN,
+        on session: TargetSession
+    ) throws -> TargetTable {
+        if let known = versions[version.version] { return known }
+        let table = try TargetTable.read([version], naming: naming, on: session.connection)[0]
+        versions[version.version] = table
+        return table
+    }
+}
