@@ -35,8 +35,6 @@ enum ApplyServer {
             try connection.query("DROP SCHEMA IF EXISTS \(schema) CASCADE; CREATE SCHEMA \(schema)")
             try connection.query("SET search_path = \(schema), public")
             try connection.query(definition)
-            let settings = ApplyPlanning.sessionSettings(serverVersion: connection.serverVersion)
-            try connection.query(settings.joined(separator: ";"))
             let target = ApplyTarget(connection, schema: schema, onRowError: onRowError)
             let value = try body(target)
             try target.connection.query("DROP SCHEMA \(schema) CASCADE")

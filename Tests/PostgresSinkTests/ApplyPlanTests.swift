@@ -27,6 +27,8 @@ struct ApplyPlanTests {
                 "SELECT name, cardinality(parameter_types) FROM pg_prepared_statements"
                     + " WHERE name LIKE 'walrelay%'"
             )
+            let planning = ApplyPlanning(serverVersion: target.connection.serverVersion)
+            try target.connection.query("BEGIN; \(planning.byKey)")
             var plans: [String] = []
             for row in 0..<statements.count {
                 let count = Int(statements.integer(row, 1) ?? 0)
@@ -37,6 +39,7 @@ struct ApplyPlanTests {
                     ).joined(separator: "\n")
                 )
             }
+            try target.connection.query("COMMIT")
             return plans
         }
         #expect(plans.count >= 6)
@@ -77,7 +80,8 @@ struct ApplyPlanTests {
             var history = History(try target.table("bag"))
             history.delete(full: ["1", nil])
             try target.apply(history)
-            try target.connection.query("BEGIN; \(ApplyPlanning.wholeTable)")
+            let planning = ApplyPlanning(serverVersion: target.connection.serverVersion)
+            try target.connection.query("BEGIN; \(planning.byKey); \(ApplyPlanning.wholeTable)")
             let name = try target.rows("SELECT name FROM pg_prepared_statements")
             let plan = try target.rows("EXPLAIN (COSTS off) EXECUTE \(name[0])('{}', '{}', '{}')")
             try target.connection.query("COMMIT")

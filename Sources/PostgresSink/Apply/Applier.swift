@@ -29,6 +29,8 @@ final class Applier {
     private var tables: [TargetTable?] = []
     /// Whether the last run found rows that were there already: so may the next.
     private var expectsRows = false
+    /// The session's, once it is known.
+    private var planning: ApplyPlanning?
     private var warnings = SurpriseWarnings()
 
     /// `encoder` makes the events of dead letters.
@@ -49,6 +51,7 @@ final class Applier {
     /// Forgets the session's prepared statements: the next one has none.
     func forget() {
         writer.forget()
+        planning = nil
     }
 
     /// Applies `range` of the batch's changes inside the open transaction; blocks.
@@ -103,7 +106,9 @@ final class Applier {
         _ run: Range<Int>,
         on connection: borrowing Connection
     ) throws {
-        try connection.query(Self.savepoint)
+        let planning = planning ?? ApplyPlanning(serverVersion: connection.serverVersion)
+        self.planning = planning
+        try connection.query("\(planning.byKey); \(Self.savepoint)")
         let before = writer.counts
         if let cause = try attempt(batch, run, isMerging: expectsRows, on: connection) {
             writer.counts.splitRuns += 1
