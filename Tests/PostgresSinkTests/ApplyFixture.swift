@@ -16,13 +16,19 @@ enum ApplyServer {
     static let cluster = Task { try await PostgresCluster.start(settings: ["fsync": "off"]) }
 
     /// Runs `body` on a thread of its own, against an empty schema that is the first to be looked
-    /// into; `definition` is run in it before.
+    /// into; `definition` is run in it before. A `version` has a server of its own.
     static func run<Value: Sendable>(
         _ definition: String,
         onRowError: PostgresSinkOptions.RowError = .stop,
+        version: PostgresVersion? = nil,
         _ body: @escaping @Sendable (borrowing ApplyTarget) throws -> Value
     ) async throws -> Value {
-        let cluster = try await cluster.value
+        let cluster =
+            if let version {
+                try await PostgresCluster.start(version: version, settings: ["fsync": "off"])
+            } else {
+                try await cluster.value
+            }
         let parameters = ConnectionParameters(
             keywords: [
                 "host": cluster.host, "port": "\(cluster.port)", "dbname": "postgres",

@@ -162,6 +162,7 @@ final class Applier {
         on connection: borrowing Connection
     ) throws -> (any Error)? {
         let before = writer.counts
+        let untoldBefore = warnings.untoldCount
         groups.sort(batch, run)
         for group in groups.groups {
             let table = try target(of: group, batch)
@@ -173,7 +174,7 @@ final class Applier {
                 guard try blamesRow(error, batch, group, table) else { throw error }
                 try connection.query(Self.rollback)
                 writer.counts = before
-                warnings.forgetUntold()
+                warnings.forget(behind: untoldBefore)
                 return error
             }
             // A snapshot that merges was asked to overwrite.
