@@ -65,7 +65,10 @@ let package = Package(
         room("Pipeline", ["LibPQ", "ChangeModel", "Replication", "Snapshot", "Sink", logging]),
         room(
             "Verify",
-            ["LibPQ", "ChangeModel", "PgOutput", "Replication", "PostgresSink", logging]),
+            [
+                "LibPQ", "ChangeModel", "PgOutput", "Replication", "Snapshot", "PostgresSink",
+                logging,
+            ]),
         room("Settings", ["ChangeModel", yams]),
         room("Operations", ["ChangeModel", "Pipeline", logging, lifecycle, flyingFox]),
         room(

@@ -4,6 +4,7 @@ import ArgumentParser
 import ChangeModel
 import Glibc
 import LibPQ
+import PostgresSink
 import Replication
 import Settings
 
@@ -28,10 +29,13 @@ struct CheckCommand: AsyncParsableCommand {
             needsSnapshot: settings.snapshot.mode != .never
         )
         let source = try settings.sourceParameters()
+        let target = try settings.postgresTarget(database: source.database)
         let findings = try await onOwnThread(named: "check") {
             do {
                 let connection = try Connection.open(source)
-                return try Prerequisites.check(requirements, on: connection)
+                let findings = try Prerequisites.check(requirements, on: connection)
+                guard let target else { return findings }
+                return try findings + Self.findings(of: target, asking: connection)
             } catch let error as PostgresError {
                 throw WalrelayError(
                     error,
@@ -48,6 +52,33 @@ struct CheckCommand: AsyncParsableCommand {
         // What failed stands in the report already; only the code is left to say.
         if let failure = Prerequisites.firstFailure(findings) {
             throw ArgumentParser.ExitCode(failure.exit.rawValue)
+        }
+    }
+
+    /// What the postgresql sink's server has to say of the tables that the source has.
+    private static func findings(
+        of target: PostgresSinkOptions,
+        asking source: borrowing Connection
+    ) throws -> [Finding] {
+        let tables = try SourceCatalog.tables(target.selection, measured: false, on: source)
+        let relations = tables.map(\.relation)
+        let found = try PostgresSink.check(
+            target,
+            relations: relations,
+            types: SourceCatalog.types(
+                relations.flatMap { TypeCatalog().unknown(in: $0) },
+                on: source
+            ),
+            supervisor: ImpatientSupervisor()
+        )
+        return found.map { finding in
+            Finding(
+                finding.id,
+                Finding.Level(rawValue: finding.level.rawValue) ?? .failed,
+                subject: finding.subject == "target" ? "target" : "target \(finding.subject)",
+                found: finding.found,
+                mend: finding.mend
+            )
         }
     }
 }

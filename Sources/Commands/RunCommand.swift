@@ -64,7 +64,7 @@ struct RunCommand: AsyncParsableCommand {
         try await Self.serve(runner, board: board, stop: stop, settings: settings, log: log)
     }
 
-    private static func logger(_ settings: Settings, output: LogOutput) -> Logger {
+    static func logger(_ settings: Settings, output: LogOutput) -> Logger {
         let level = Logger.Level(rawValue: settings.log.level.rawValue) ?? .info
         var log = Logger(label: "walrelay") { label in
             LineLogHandler(label: label, output: output, level: level)

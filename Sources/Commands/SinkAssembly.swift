@@ -85,3 +85,11 @@ enum SinkAssembly {
         return options
     }
 }
+
+extension Settings {
+    /// The options of a postgresql sink; `nil` where the task has another.
+    func postgresTarget(database: String) throws(WalrelayError) -> PostgresSinkOptions? {
+        guard case .postgresql(let section) = sink else { return nil }
+        return try SinkAssembly.postgresOptions(section, self, database: database)
+    }
+}

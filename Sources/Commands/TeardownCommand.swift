@@ -105,7 +105,7 @@ private struct Teardown: Sendable {
 }
 
 /// Nobody waits in a command that a person looks at.
-private struct ImpatientSupervisor: SinkSupervisor {
+struct ImpatientSupervisor: SinkSupervisor {
     func waitBeforeRetry(of error: WalrelayError, attempt: Int) throws {
         var error = error
         error.isTransient = false

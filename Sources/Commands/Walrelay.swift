@@ -29,7 +29,8 @@ public struct Walrelay: AsyncParsableCommand {
             EXIT CODES
               0   done, or stopped on request
               64  wrong usage
-              65  a source change is refused: DDL that cannot be followed, TRUNCATE
+              65  a source change is refused (DDL that cannot be followed, TRUNCATE), or
+                  verify has found a difference
               70  a defect of walrelay
               74  the checkpoint and the slot do not fit
               75  unreachable, and the retries are exhausted
@@ -39,7 +40,7 @@ public struct Walrelay: AsyncParsableCommand {
         version: walrelayVersion,
         subcommands: [
             CheckCommand.self, RunCommand.self, StatusCommand.self, SlotsCommand.self,
-            TeardownCommand.self,
+            TeardownCommand.self, VerifyCommand.self,
         ]
     )
 

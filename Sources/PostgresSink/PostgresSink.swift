@@ -61,7 +61,7 @@ public final class PostgresSink: Sink {
     public func open() throws -> Checkpoint? {
         let session = try TargetSession(options.target, patience: patience)
         durable = try attempt("reading walrelay.checkpoint") {
-            return try checkpoints.load(on: session.connection)
+            try checkpoints.load(on: session.connection)
         }
         self.session = session
         forget()
@@ -81,6 +81,14 @@ public final class PostgresSink: Sink {
                 checkpoint: durable,
                 on: session
             )
+        }
+    }
+
+    /// As `inspect`, and all of it told instead of thrown.
+    func findings(_ relations: [Relation], types: [TypeEntry]) throws -> [TargetFinding] {
+        let session = try usable()
+        return try attempt("inspecting the target's tables") {
+            try tables.findings(relations, types: types, checkpoint: durable, on: session)
         }
     }
 

@@ -47,19 +47,49 @@ final class TargetTables {
         on session: TargetSession
     ) throws {
         let claims = try TableClaims(task: options.task, on: session.connection)
-        let findings = try findings(relations, types: types, claims: claims, on: session)
-        for finding in findings where finding.level == .warning {
-            log.warning("\(finding.subject): \(finding.found)", metadata: ["check": "\(finding.id)"])
-        }
         try claims.refuseOthers(relations.map(naming.target(of:)))
+        let findings = try tableFindings(relations, types: types, claims: claims, on: session)
+        for finding in findings where finding.level == .warning {
+            log.warning(
+                "\(finding.subject): \(finding.found)",
+                metadata: ["check": "\(finding.id)"]
+            )
+        }
         try TargetFinding.refuse(findings)
         if options.takesSnapshot, checkpoint?.snapshot != .complete {
             try refuseFilled(relations, claims: claims, on: session)
         }
     }
 
-    /// What the target has to say of the relations, good and bad; changes nothing.
+    /// What `inspect` would warn of and throw, and what is as it has to be; changes nothing.
     func findings(
+        _ relations: [Relation],
+        types: [TypeEntry],
+        checkpoint: Checkpoint?,
+        on session: TargetSession
+    ) throws -> [TargetFinding] {
+        let claims = try TableClaims(task: options.task, on: session.connection)
+        var findings = try tableFindings(relations, types: types, claims: claims, on: session)
+        do {
+            try claims.refuseOthers(relations.map(naming.target(of:)))
+            if options.takesSnapshot, checkpoint?.snapshot != .complete {
+                try refuseFilled(relations, claims: claims, on: session)
+            }
+        } catch let error as WalrelayError {
+            findings.append(
+                TargetFinding(
+                    error.code,
+                    .failed,
+                    subject: "target",
+                    found: error.message,
+                    mend: error.hint
+                )
+            )
+        }
+        return findings
+    }
+
+    private func tableFindings(
         _ relations: [Relation],
         types: [TypeEntry],
         claims: TableClaims,

@@ -81,6 +81,9 @@ public struct BatchAssembler {
     /// Whether a transaction has begun and not ended.
     public var isInTransaction: Bool { state != .outside }
 
+    /// Where the transaction that has begun and not ended commits.
+    var openCommitLSN: LSN? { isInTransaction ? transaction.commitLSN : nil }
+
     /// Whether the batch has nothing that a sink would write, at most a new position.
     public var hasNoChanges: Bool { batch.changes.isEmpty }
 

@@ -26,7 +26,21 @@ struct ReplicationStream: ~Copyable {
         parameters: ConnectionParameters,
         stop: StopSignal
     ) throws(PostgresError) {
-        let connection = try Connection.open(parameters.replication, stop: stop)
+        try self.init(
+            on: Connection.open(parameters.replication, stop: stop),
+            slot: slot,
+            publication: publication,
+            from: start
+        )
+    }
+
+    /// The same on a replication connection that is there, outside of a transaction.
+    init(
+        on connection: consuming Connection,
+        slot: String,
+        publication: String,
+        from start: LSN
+    ) throws(PostgresError) {
         let names = SQL.literal(SQL.identifier(publication))
         try connection.query(
             "START_REPLICATION SLOT \(SQL.identifier(slot)) LOGICAL \(start) "

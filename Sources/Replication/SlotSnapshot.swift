@@ -28,6 +28,8 @@ public struct SlotSnapshot: ~Copyable {
     public let snapshotName: String
     /// Whether the permanent slot was made by this call.
     public let madeSlot: Bool
+    /// The slot that the snapshot belongs to; a temporary one goes with the connection.
+    public let slotName: String
 
     /// How long making a slot may wait for the transactions that are open on the source.
     public static let creationLimit: Duration = .seconds(1800)
@@ -62,10 +64,10 @@ public struct SlotSnapshot: ~Copyable {
             )
             defer { watch.end() }
             let name =
-                slotExists
-                ? "di_tmp_\(connection.backendPID) TEMPORARY" : SQL.identifier(slot)
+                slotExists ? "di_tmp_\(connection.backendPID)" : slot
             let answer = try connection.query(
-                "CREATE_REPLICATION_SLOT \(name) LOGICAL pgoutput USE_SNAPSHOT",
+                "CREATE_REPLICATION_SLOT \(SQL.identifier(name))"
+                    + "\(slotExists ? " TEMPORARY" : "") LOGICAL pgoutput USE_SNAPSHOT",
                 within: creationLimit
             )
             guard let point = LSN(answer.text(0, 1)) else {
@@ -79,7 +81,8 @@ public struct SlotSnapshot: ~Copyable {
                 connection: connection,
                 consistentPoint: point,
                 snapshotName: exported.text(0, 0),
-                madeSlot: !slotExists
+                madeSlot: !slotExists,
+                slotName: name
             )
         } catch let error as PostgresError {
             throw WalrelayError(error, while: "making the replication slot \(slot)")
@@ -90,12 +93,14 @@ public struct SlotSnapshot: ~Copyable {
         connection: consuming Connection,
         consistentPoint: LSN,
         snapshotName: String,
-        madeSlot: Bool
+        madeSlot: Bool,
+        slotName: String
     ) {
         self.connection = connection
         self.consistentPoint = consistentPoint
         self.snapshotName = snapshotName
         self.madeSlot = madeSlot
+        self.slotName = slotName
     }
 }
 

@@ -4,9 +4,26 @@
 // ("" for a quote inside it), an unquoted one folds to lower case, and in an unquoted part each *
 // stands for any run of characters. A name without a schema lies in public.
 
-import ChangeModel
+public import ChangeModel
 
 extension TablePattern {
+    /// Reads a pattern that stands on the command line.
+    ///
+    /// Throws `usage.table`, exit 64.
+    public init(argument text: String) throws(WalrelayError) {
+        do throws(Rejection) {
+            try self.init(parsing: text)
+        } catch {
+            throw WalrelayError(
+                "usage.table",
+                exit: .usage,
+                "\"\(text)\" \(error.reason)",
+                hint: "write a table as tables.include does: schema.table, a pattern such as "
+                    + "\"sales.*\", or a name in double quotes"
+            )
+        }
+    }
+
     /// Reads a pattern; the rejection completes the sentence that names the text.
     init(parsing text: String) throws(Rejection) {
         var parts = try Self.parts(of: text)

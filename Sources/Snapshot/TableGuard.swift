@@ -47,7 +47,7 @@ public struct TableGuard: Sendable {
     ///
     /// For the other transactions, once one holds the locks. Each needs its own: a lock that it
     /// asked for later would queue behind an ALTER TABLE that came in between.
-    func lockAtOnce(on connection: borrowing Connection) throws(WalrelayError) {
+    public func lockAtOnce(on connection: borrowing Connection) throws(WalrelayError) {
         let storage = tables.flatMap(\.source.storage)
         guard !storage.isEmpty else { return }
         try limitWaiting(on: connection)

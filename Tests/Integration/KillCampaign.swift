@@ -6,11 +6,31 @@
 import Glibc
 import Support
 
-struct KillCampaign {
-    let task: RelayTask
+/// A task as a campaign sees it.
+protocol KillableTask: Sendable {
+    /// Starts a daemon, which waits before each of its writes as the failpoint `pause` says.
+    func start(pause: String?) throws -> DaemonProcess
+    /// Waits until the daemon serves this phase on /status.
+    func waitForPhase(_ phase: String, of daemon: DaemonProcess, timeout: Duration) async throws
+    /// The snapshot's state in the checkpoint, such as `running`; nil where there is none.
+    func snapshotState() async throws -> String?
+    /// Takes a server away from the daemon as a crash would, and brings it back.
+    func crashServer() async throws
+}
+
+extension RelayTask: KillableTask {
+    func start(pause: String?) throws -> DaemonProcess { try start([], pause: pause) }
+
+    func snapshotState() throws -> String? { try checkpoint("snapshot") }
+
+    func crashServer() async throws { try await cluster.restart(.immediate) }
+}
+
+struct KillCampaign<Task: KillableTask> {
+    let task: Task
     /// kill -9 of the daemon, the first quarter of them within the snapshot.
     var kills = 20
-    /// Immediate shutdowns of the server, each while a daemon is at work.
+    /// Immediate shutdowns of a server, each while a daemon is at work.
     var restarts = 2
     /// Between two kills, on average.
     var interval: Duration
@@ -21,7 +41,7 @@ struct KillCampaign {
     /// The most memory that any of the daemons had.
     private(set) var peakResidentBytes = 0
 
-    init(_ task: RelayTask, kills: Int, restarts: Int, interval: Duration) {
+    init(_ task: Task, kills: Int, restarts: Int, interval: Duration) {
         self.task = task
         self.kills = kills
         self.restarts = restarts
@@ -31,17 +51,17 @@ struct KillCampaign {
     mutating func run(using random: inout SeededGenerator) async throws {
         let early = max(2, kills / 4)
         for _ in 0..<early { try await killInSnapshot(using: &random) }
-        let first = try task.start()
-        try await task.waitForPhase("streaming", of: first)
+        let first = try task.start(pause: nil)
+        try await task.waitForPhase("streaming", of: first, timeout: .seconds(60))
         try await kill(first)
         var moments = Array(0..<kills - early - 1).shuffled(using: &random)
         let restartAt = Set(moments.prefix(restarts))
         moments.sort()
         for moment in moments {
-            let daemon = try task.start()
+            let daemon = try task.start(pause: nil)
             try await pause(upTo: interval * 2, using: &random)
             if restartAt.contains(moment) {
-                try await task.cluster.restart(.immediate)
+                try await task.crashServer()
                 try await pause(upTo: interval, using: &random)
             }
             try await kill(daemon)
@@ -54,12 +74,11 @@ struct KillCampaign {
         try await daemon.waitForLog("snapshotting")
         try await pause(upTo: .milliseconds(isSlow ? 1_000 : 200), using: &random)
         try await kill(daemon)
-        let state = try task.checkpoint("snapshot")
-        if state == "running" { killsInSnapshot += 1 }
+        if try await task.snapshotState() == "running" { killsInSnapshot += 1 }
     }
 
     private func pause(upTo limit: Duration, using random: inout SeededGenerator) async throws {
-        try await Task.sleep(for: limit * Double.random(in: 0..<1, using: &random))
+        try await _Concurrency.Task.sleep(for: limit * Double.random(in: 0..<1, using: &random))
     }
 
     private mutating func kill(_ daemon: DaemonProcess) async throws {

@@ -22,10 +22,12 @@ struct RelayTask: Sendable {
     let sinkDirectory: String
     private let files: TemporaryDirectory
 
-    /// Writes the settings; `more` is further lines of YAML, `sink` the sink's entry.
+    /// Writes the settings; `more` is further lines of YAML, `sink` the sink's entry, a table that
+    /// begins with a brace an entry of its own.
     init(
         _ cluster: PostgresCluster,
         name: String = "orders",
+        database: String = "postgres",
         tables: [String] = ["public.*"],
         rotate: String = "256MiB",
         sinkDirectory: String? = nil,
@@ -38,7 +40,7 @@ struct RelayTask: Sendable {
         files = try TemporaryDirectory()
         let directory = sinkDirectory ?? files.file("events")
         self.sinkDirectory = directory
-        let list = tables.map { "'\($0)'" }.joined(separator: ", ")
+        let list = tables.map { $0.hasPrefix("{") ? $0 : "'\($0)'" }.joined(separator: ", ")
         let entry =
             sink ?? "{ kind: ndjson, ndjson: { directory: '\(directory)', rotate: \(rotate) } }"
         settingsPath = try files.write(
@@ -47,7 +49,7 @@ struct RelayTask: Sendable {
             source:
               host: \(cluster.host)
               port: \(cluster.port)
-              database: postgres
+              database: \(database)
               user: \(cluster.superuser)
             tables: { include: [\(list)] }
             sink: \(entry)
@@ -196,8 +198,11 @@ struct SeededGenerator: RandomNumberGenerator {
     let seed: UInt64
     private var state: UInt64
 
-    init() {
-        seed = TestKnob.number("WALRELAY_TEST_SEED").map { UInt64($0) } ?? .random(in: 1...999_999)
+    /// Starts with the given seed, else with one that is asked for or at random.
+    init(seed given: UInt64? = nil) {
+        seed =
+            given ?? TestKnob.number("WALRELAY_TEST_SEED").map { UInt64($0) }
+            ?? .random(in: 1...999_999)
         state = seed
     }
 
@@ -217,6 +222,9 @@ enum TestKnob {
     static func number(_ name: String) -> Int? {
         ProcessInfo.processInfo.environment[name].flatMap { Int($0) }
     }
+
+    /// Whether the tests may take their minutes: an acceptance, not a change.
+    static var isLong: Bool { number("WALRELAY_LONG_TESTS") == 1 }
 
     /// Whether the daemon under test has failpoints: the one that was built with the tests has.
     static var hasFailpoints: Bool {

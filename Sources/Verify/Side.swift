@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The two servers, and a transaction on one of them that sees a snapshot. A session belongs to
+// the thread that made it and ends with its last reference.
+
+import ChangeModel
+import Glibc
+import LibPQ
+
+/// One of the two servers that are compared.
+enum Side: Int, Sendable, CaseIterable {
+    case source
+    case target
+
+    /// The error for what libpq or a server said.
+    func error(_ error: PostgresError, while action: String) -> WalrelayError {
+        guard self == .target else { return WalrelayError(error, while: action) }
+        let message = "\(action): \(error)"
+        if error.kind == .interrupted { return WalrelayError(error, while: action) }
+        if error.refusesLogin || error.kind == .tls {
+            return WalrelayError(
+                "sink.login_refused",
+                exit: .prerequisite,
+                message,
+                hint: "check user, password, database and tls of sink.postgresql, and the "
+                    + "server's pg_hba.conf"
+            )
+        }
+        if error.kind == .parameters {
+            return WalrelayError("sink.parameters", exit: .settings, message)
+        }
+        if error.isTransient {
+            return WalrelayError(
+                "sink.unreachable",
+                exit: .unreachable,
+                message,
+                hint: "check host and port of sink.postgresql, and whether the server runs",
+                isTransient: true
+            )
+        }
+        return WalrelayError("sink.refused", exit: .prerequisite, message)
+    }
+}
+
+/// A connection to one side.
+final class Session {
+    let side: Side
+    let connection: Connection
+    private let stop: StopSignal
+
+    /// How long a statement that reads a whole table may take.
+    static let scanLimit = Duration.seconds(24 * 3_600)
+
+    /// Connects; no transaction is begun.
+    init(_ side: Side, _ parameters: ConnectionParameters, stop: StopSignal) throws(WalrelayError) {
+        self.side = side
+        self.stop = stop
+        do throws(PostgresError) {
+            connection = try Connection.open(parameters, stop: stop)
+        } catch {
+            throw side.error(
+                error,
+                while: "connecting to the \(side) \(parameters.destination)"
+            )
+        }
+        // A role or database may bound transactions; a comparison takes as long as it takes.
+        if connection.serverVersion >= 170_000 {
+            try query("SET transaction_timeout = 0", while: "preparing the session")
+        }
+        // A client that is gone is noticed while a long statement runs.
+        if connection.serverVersion >= 140_000 {
+            try query(
+                "SET client_connection_check_interval = '5s'",
+                while: "preparing the session"
+            )
+        }
+    }
+
+    /// Connects and begins a read-only transaction; with a name it sees that exported snapshot.
+    convenience init(
+        _ side: Side,
+        _ parameters: ConnectionParameters,
+        importing snapshot: String?,
+        stop: StopSignal
+    ) throws(WalrelayError) {
+        try self.init(side, parameters, stop: stop)
+        let action = "beginning to read the \(side)"
+        try query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", while: action)
+        if let snapshot {
+            try query("SET TRANSACTION SNAPSHOT \(SQL.literal(snapshot))", while: action)
+        }
+        try settle()
+    }
+
+    /// Settings of the transaction for statements that read much.
+    ///
+    /// A policy would silently hide rows: with this it is an error. The workers are all the
+    /// parallelism there is, and compiling a query that runs once never pays.
+    func settle() throws(WalrelayError) {
+        try query(
+            "SET LOCAL row_security = off; SET LOCAL max_parallel_workers_per_gather = 0"
+                + (connection.serverVersion >= 110_000 ? "; SET LOCAL jit = off" : ""),
+            while: "preparing the transaction"
+        )
+    }
+
+    /// Has the planner look rows up by their key, however few it takes a table to have.
+    func preferLookups() throws(WalrelayError) {
+        try query(
+            "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; "
+                + "SET LOCAL enable_seqscan = off",
+            while: "preparing the transaction"
+        )
+    }
+
+    /// Sets how many digits floats have in this transaction's texts.
+    func setDigits(_ digits: Int) throws(WalrelayError) {
+        try query("SET LOCAL extra_float_digits = \(digits)", while: "preparing the transaction")
+    }
+
+    /// Runs a statement; what the server refuses is thrown as the operator is told it.
+    @discardableResult
+    func query(
+        _ statement: String,
+        while action: String,
+        within limit: Duration = .seconds(600)
+    ) throws(WalrelayError) -> QueryResult {
+        do throws(PostgresError) {
+            return try connection.query(statement, within: limit)
+        } catch {
+            throw side.error(error, while: action)
+        }
+    }
+
+    /// Waits until the server has sent something; cancels the statement when it is to stop.
+    func waitForInput() throws(WalrelayError) {
+        do throws(PostgresError) {
+            var set = [
+                pollfd(fd: connection.socket, events: Int16(POLLIN), revents: 0),
+                pollfd(fd: stop.descriptor, events: Int16(POLLIN), revents: 0),
+            ]
+            _ = poll(&set, 2, 1_000)
+            if set[1].revents != 0, stop.isRequested {
+                connection.cancel()
+                throw PostgresError(kind: .interrupted, message: "stopped")
+            }
+            if set[0].revents != 0 { try connection.consumeInput() }
+        } catch {
+            throw side.error(error, while: "reading rows of the \(side)")
+        }
+    }
+}

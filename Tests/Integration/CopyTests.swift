@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A live copy in another PostgreSQL: after any load, between any two versions, whatever is killed
+// meanwhile, both servers print the same rows; and at no moment does a reader of the copy see a
+// part of a transaction.
+//
+// WALRELAY_LONG_TESTS=1 writes for 60 s a test and kills 20 times; WALRELAY_TEST_SEED makes the
+// load and the moments of a failed run come again.
+import Support
+import Testing
+
+extension Acceptance {
+    @Suite(.serialized)
+    struct CopyTests {
+        /// A version of the source and one of the target.
+        struct Pair: Sendable, CustomTestStringConvertible {
+            let source: PostgresVersion
+            let target: PostgresVersion
+            /// How changes are cut into batches; small ones cut transactions at odd places.
+            var batch = "batch: { delay: 100ms }"
+
+            var testDescription: String { "\(source) to \(target)" }
+
+            static let all = [
+                Pair(source: .v15, target: .v15),
+                Pair(source: .v14, target: .v17, batch: "batch: { rows: 40, delay: 5ms }"),
+                Pair(source: .v18, target: .v15), Pair(source: .v11, target: .v18),
+            ].filter { $0.source.isAvailable && $0.target.isAvailable }
+        }
+
+        private static let schemas = ["public", "shop"]
+
+        /// Servers with the shop's tables and pgbench's, of which some accounts are enough.
+        private static func makeTask(
+            _ pair: Pair
+        ) async throws -> (CopyTask, ShopTables) {
+            let servers = try await TwinServers.start(pair.source, pair.target)
+            let tables = try await onThread {
+                try PgbenchLoad.createTables(in: servers.source)
+                try servers.source.psql("DELETE FROM pgbench_accounts WHERE aid > 20000")
+                return try ShopTables(on: servers)
+            }
+            let task = try CopyTask(
+                servers,
+                tables: ["public.*", "shop.*"],
+                target: ["indexes: afterSnapshot"],
+                more: pair.batch
+            )
+            return (task, tables)
+        }
+
+        @Test(.timeLimit(.minutes(10)), arguments: Pair.all)
+        func `a copy is exact`(pair: Pair) async throws {
+            let seconds = TestKnob.isLong ? 60 : 5
+            let seed = SeededGenerator().seed
+            print("WALRELAY_TEST_SEED=\(seed)")
+            let (task, tables) = try await Self.makeTask(pair)
+            let shop = ShopLoad(task.servers, tables, seed: seed, seconds: Double(seconds))
+            let bench = PgbenchLoad(task.servers.source, seconds: seconds, rate: 100)
+            // The snapshot is taken while the application writes.
+            let daemon = try task.start()
+            try await task.waitForPhase("streaming", of: daemon, timeout: .seconds(60))
+            try await shop.wait(.seconds(seconds + 60))
+            try await bench.wait(.seconds(seconds + 60))
+            #expect(try await daemon.stop() == .code(0))
+            let last = try await task.runUntilNow()
+            #expect(try await task.differences(Self.schemas) == [], "seed \(seed)")
+            let peak = max(daemon.peakResidentBytes, last.peakResidentBytes)
+            #expect(MemoryBound.holds(peak, "a copy, \(task.servers)"))
+            try await task.relay.waitUntilNothingIsLeft()
+        }
+
+        @Test(.timeLimit(.minutes(10)))
+        func `kills and crashes of the target leave an exact copy`() async throws {
+            let (seconds, kills) = TestKnob.isLong ? (60, 20) : (14, 10)
+            var random = SeededGenerator()
+            let seed = random.seed
+            print("WALRELAY_TEST_SEED=\(seed)")
+            let (task, tables) = try await Self.makeTask(Pair(source: .v15, target: .v15))
+            let shop = ShopLoad(task.servers, tables, seed: seed, seconds: Double(seconds))
+            let bench = PgbenchLoad(task.servers.source, seconds: seconds, rate: 150)
+            let sums = InvariantReader.query(
+                task: task.relay.name,
+                ledgerSum: ShopTables.ledgerSum
+            )
+            let reader = InvariantReader(task.servers.target, query: sums)
+            var campaign = KillCampaign(
+                task,
+                kills: kills,
+                restarts: 2,
+                interval: .seconds(seconds) / kills
+            )
+            try await campaign.run(using: &random)
+            #expect(campaign.killsInSnapshot > 0 || !TestKnob.hasFailpoints)
+            try await shop.wait(.seconds(seconds + 60))
+            try await bench.wait(.seconds(seconds + 60))
+            let last = try await task.runUntilNow()
+            let findings = try await reader.stop()
+            #expect(findings.violations == [], "seed \(seed)")
+            #expect(findings.states > 5, "\(findings.looks) looks")
+            #expect(try await task.differences(Self.schemas) == [], "seed \(seed)")
+            let peak = max(campaign.peakResidentBytes, last.peakResidentBytes)
+            #expect(MemoryBound.holds(peak, "\(kills) kills of a copy"))
+            print("the reader of the copy: \(findings.looks) looks, \(findings.states) states")
+            try await task.relay.waitUntilNothingIsLeft()
+            let confirmed = try task.relay.slot("confirmed_flush_lsn")
+            #expect(try await task.checkpoint("position") == confirmed)
+        }
+    }
+}
