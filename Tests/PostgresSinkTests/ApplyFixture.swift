@@ -15,8 +15,10 @@ import Support
 enum ApplyServer {
     static let cluster = Task { try await PostgresCluster.start(settings: ["fsync": "off"]) }
 
-    /// Runs `body` on a thread of its own, against an empty schema that is the first to be looked
-    /// into; `definition` is run in it before. A `version` has a server of its own.
+    /// Runs `body` on a thread of its own, against an empty schema.
+    ///
+    /// The schema is the first to be looked into; `definition` is run in it before. A `version` has
+    /// a server of its own.
     static func run<Value: Sendable>(
         _ definition: String,
         onRowError: PostgresSinkOptions.RowError = .stop,
