@@ -21,7 +21,7 @@ struct AppliedValueTests {
         ("name", ["n"]), ("bytea", ["\\x00ff5c0a", "\\x"]), ("bit(5)", ["10110"]),
         ("varbit(8)", ["101", ""]), ("uuid", ["a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"]),
         ("json", [#"{"a": [1, "x\ty\\"]}"#, "  1 "]), ("jsonb", [#"{"a": [1, "\\n"]}"#, "null"]),
-        ("xml", ["<a b=\"c\">\n</a>"]), ("date", ["2026-02-28", "infinity", "0044-03-15 BC"]),
+        ("date", ["2026-02-28", "infinity", "0044-03-15 BC"]),
         ("time(3)", ["23:59:59.999"]), ("timetz", ["12:00:00+02"]),
         ("timestamp", ["2026-01-01 00:00:00.123456", "-infinity"]),
         ("timestamptz", ["2026-01-01 00:00:00.5+00"]), ("interval", ["1 year 2 mons -3 days"]),
@@ -47,14 +47,21 @@ struct AppliedValueTests {
         ["\(id)"] + types.map { number < $0.values.count ? .text($0.values[number]) : .null }
     }
 
-    @Test func `values arrive as they are on every way`() async throws {
+    /// The oldest and the newest that are here, and the one that is always here.
+    private static let versions = Set(
+        [PostgresVersion.available.first, .v15, PostgresVersion.available.last].compactMap(\.self)
+    )
+
+    @Test(arguments: versions)
+    func `values arrive as they are on every way`(version: PostgresVersion) async throws {
         let columns = Self.types.indices.map { "c\($0) \(Self.types[$0].type)" }
             .joined(separator: ", ")
         let names = Self.types.indices.map { "c\($0)::text" }.joined(separator: ", ")
         let rounds = Self.types.map(\.values.count).max() ?? 0
         let differing = try await ApplyServer.run(
             Self.made + "CREATE TABLE items (id int PRIMARY KEY, \(columns));"
-                + "CREATE TABLE wanted (LIKE items)"
+                + "CREATE TABLE wanted (LIKE items)",
+            version: version
         ) { target in
             let items = try target.table("items", key: ["id"])
             let nulls = [Held](repeating: .null, count: Self.types.count)
@@ -94,12 +101,16 @@ struct AppliedValueTests {
         #expect(differing.isEmpty)
     }
 
-    @Test func `whole rows of all types are found by their image`() async throws {
+    @Test(arguments: versions)
+    func `whole rows of all types are found by their image`(
+        version: PostgresVersion
+    ) async throws {
         let columns = Self.types.indices.map { "c\($0) \(Self.types[$0].type)" }
             .joined(separator: ", ")
         let rounds = Self.types.map(\.values.count).max() ?? 0
         let (rows, counts) = try await ApplyServer.run(
-            Self.made + "CREATE TABLE bag (id int, \(columns))"
+            Self.made + "CREATE TABLE bag (id int, \(columns))",
+            version: version
         ) { target in
             let bag = try target.table("bag")
             var history = History(bag)

@@ -197,4 +197,76 @@ struct ApplierTests {
         }
         #expect(rows == ["3", "4"])
     }
+
+    @Test func `foreign keys that the target checks are satisfied in the source's order`()
+        async throws
+    {
+        let rows = try await ApplyServer.run(
+            Self.items
+                + "; CREATE TABLE parts (id int PRIMARY KEY, item int REFERENCES items, note text)"
+        ) { target in
+            let items = try target.table("items", key: ["id"])
+            let parts = try target.table("parts", key: ["id"])
+            var history = History(items, parts)
+            history.insert(["1", nil, nil])
+            history.insert(["1", "1", nil], into: 1)
+            try target.apply(history)
+            history = History(items, parts)
+            history.insert(["2", "1", nil], into: 1)
+            history.insert(["2", nil, nil])
+            history.insert(["3", "2", nil], into: 1)
+            history.update(["1", "2", nil], in: 1)
+            history.update(["2", "2", nil], in: 1)
+            history.delete(key: ["1", .absent, .absent])
+            try target.apply(history)
+            return try target.rows("SELECT id, item FROM parts ORDER BY 1")
+        }
+        #expect(rows == ["1|2", "2|2", "3|2"])
+    }
+
+    @Test func `a new session gets statements of its own`() async throws {
+        let rows = try await ApplyServer.run(Self.items) { target in
+            let items = try target.table("items", key: ["id"])
+            for id in 1...3 {
+                var history = History(items)
+                history.insert(["\(id)", nil, nil])
+                history.update(["1", "\(id)", nil])
+                try target.apply(history)
+                try target.connection.query("DEALLOCATE ALL")
+                target.applier.forget()
+            }
+            return try target.rows(Self.all)
+        }
+        #expect(rows == ["1|3|null", "2|null|null", "3|null|null"])
+    }
+
+    @Test func `partitions are written through their table`() async throws {
+        let rows = try await ApplyServer.run(
+            "CREATE TABLE items (id int, a int, note text, PRIMARY KEY (id)) PARTITION BY HASH (id);"
+                + "CREATE TABLE i0 PARTITION OF items FOR VALUES WITH (MODULUS 2, REMAINDER 0);"
+                + "CREATE TABLE i1 PARTITION OF items FOR VALUES WITH (MODULUS 2, REMAINDER 1);"
+                + "CREATE TABLE bag (a int, b int) PARTITION BY LIST (a);"
+                + "CREATE TABLE b1 PARTITION OF bag FOR VALUES IN (1);"
+                + "CREATE TABLE b2 PARTITION OF bag FOR VALUES IN (2)"
+        ) { target in
+            let items = try target.table("items", key: ["id"])
+            let bag = try target.table("bag")
+            var history = History(items, bag)
+            for id in 1...20 { history.insert(["\(id)", "1", nil]) }
+            for id in 1...20 { history.insert(["\(id % 2 + 1)", "7"], into: 1) }
+            try target.apply(history)
+            history = History(items, bag)
+            for id in 1...20 { history.update(["\(id)", "2", .unchanged]) }
+            for id in 6...20 { history.delete(key: ["\(id)", .absent, .absent]) }
+            history.update(["30", "3", .unchanged], key: ["5", .absent, .absent])
+            history.insert(["1", "1", "again"])
+            for _ in 1...9 { history.delete(full: ["1", "7"], from: 1) }
+            try target.apply(history)
+            return try target.rows(
+                "SELECT count(*), sum(a), sum(id), (SELECT count(*) FROM b1),"
+                    + " (SELECT count(*) FROM b2) FROM items"
+            )
+        }
+        #expect(rows == ["5|10|40|1|10"])
+    }
 }

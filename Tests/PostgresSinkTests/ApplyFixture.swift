@@ -15,15 +15,22 @@ import Support
 enum ApplyServer {
     static let cluster = Task { try await PostgresCluster.start(settings: ["fsync": "off"]) }
 
-    /// Runs `body` on a thread of its own, against an empty schema that is the first to be looked
-    /// into; `definition` is run in it before.
+    /// Runs `body` on a thread of its own, against an empty schema.
+    ///
+    /// The schema is the first to be looked into; `definition` is run in it before. A `version` has
+    /// a server of its own.
     static func run<Value: Sendable>(
         _ definition: String,
         onRowError: PostgresSinkOptions.RowError = .stop,
-        settings: [String] = ApplyPlanning.sessionSettings,
+        version: PostgresVersion? = nil,
         _ body: @escaping @Sendable (borrowing ApplyTarget) throws -> Value
     ) async throws -> Value {
-        let cluster = try await cluster.value
+        let cluster =
+            if let version {
+                try await PostgresCluster.start(version: version, settings: ["fsync": "off"])
+            } else {
+                try await cluster.value
+            }
         let parameters = ConnectionParameters(
             keywords: [
                 "host": cluster.host, "port": "\(cluster.port)", "dbname": "postgres",
@@ -36,7 +43,6 @@ enum ApplyServer {
             try connection.query("DROP SCHEMA IF EXISTS \(schema) CASCADE; CREATE SCHEMA \(schema)")
             try connection.query("SET search_path = \(schema), public")
             try connection.query(definition)
-            try connection.query(settings.joined(separator: ";"))
             let target = ApplyTarget(connection, schema: schema, onRowError: onRowError)
             let value = try body(target)
             try target.connection.query("DROP SCHEMA \(schema) CASCADE")
@@ -45,11 +51,10 @@ enum ApplyServer {
     }
 
     static let deadLetterTable = """
-        SELECT pg_advisory_lock(1); CREATE SCHEMA IF NOT EXISTS walrelay; \
+        SELECT pg_advisory_xact_lock(1); CREATE SCHEMA IF NOT EXISTS walrelay; \
         CREATE TABLE IF NOT EXISTS walrelay.dead_letter (id bigint GENERATED ALWAYS AS IDENTITY, \
         task text, lsn pg_lsn, commit_lsn pg_lsn, ordinal bigint, xid bigint, schema_name text, \
-        table_name text, op text, sqlstate text, reason text, event text, at timestamptz); \
-        SELECT pg_advisory_unlock(1);
+        table_name text, op text, sqlstate text, reason text, event text, at timestamptz);
         """
 }
 

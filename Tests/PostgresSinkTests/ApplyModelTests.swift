@@ -157,4 +157,25 @@ struct ApplyModelTests {
         #expect(rows == ["1|c1|h9999", "2|c2|h10000", "3|c3|h9998"])
         #expect(counts == ApplyCounts(inserted: 20_000, updated: 10_003, deleted: 19_997))
     }
+
+    @Test func `thousands of rows without a key`() async throws {
+        let (rows, counts) = try await ApplyServer.run(Self.tables) { target in
+            let bag = try target.table("bag")
+            var history = History(bag)
+            for id in 1...12_000 { history.insert(["\(id / 2)", "x"]) }
+            try target.apply(history)
+            history = History(bag)
+            for id in 1...11_990 { history.delete(full: ["\(id / 2)", "x"]) }
+            history.update(["end", nil], full: ["6000", "x"])
+            try target.apply(history)
+            return (
+                try target.rows("SELECT a, b, count(*) FROM bag GROUP BY 1, 2 ORDER BY 1"),
+                target.applier.counts
+            )
+        }
+        #expect(
+            rows == ["5995|x|1", "5996|x|2", "5997|x|2", "5998|x|2", "5999|x|2", "end|null|1"]
+        )
+        #expect(counts.deleted == 11_991 && counts.missed == 0)
+    }
 }

@@ -29,6 +29,8 @@ final class Applier {
     private var tables: [TargetTable?] = []
     /// Whether the last run found rows that were there already: so may the next.
     private var expectsRows = false
+    /// The session's, once it is known.
+    private var planning: ApplyPlanning?
     private var warnings = SurpriseWarnings()
 
     /// `encoder` makes the events of dead letters.
@@ -49,6 +51,7 @@ final class Applier {
     /// Forgets the session's prepared statements: the next one has none.
     func forget() {
         writer.forget()
+        planning = nil
     }
 
     /// Applies `range` of the batch's changes inside the open transaction; blocks.
@@ -88,7 +91,13 @@ final class Applier {
         for _ in batch.relations { tables.append(nil) }
         groups.sort(batch, run)
         for group in groups.groups {
-            tables[group.relation] = try table(batch.relations[group.relation])
+            let version = batch.relations[group.relation]
+            let target = try table(version)
+            // A batch may name a version twice, and a part of the run the other one first.
+            for index in batch.relations.indices
+            where batch.relations[index].version == version.version {
+                tables[index] = target
+            }
         }
     }
 
@@ -97,7 +106,9 @@ final class Applier {
         _ run: Range<Int>,
         on connection: borrowing Connection
     ) throws {
-        try connection.query(Self.savepoint)
+        let planning = planning ?? ApplyPlanning(serverVersion: connection.serverVersion)
+        self.planning = planning
+        try connection.query("\(planning.byKey); \(Self.savepoint)")
         let before = writer.counts
         if let cause = try attempt(batch, run, isMerging: expectsRows, on: connection) {
             writer.counts.splitRuns += 1
@@ -151,9 +162,10 @@ final class Applier {
         on connection: borrowing Connection
     ) throws -> (any Error)? {
         let before = writer.counts
+        let untoldBefore = warnings.untoldCount
         groups.sort(batch, run)
         for group in groups.groups {
-            guard let table = tables[group.relation] else { continue }
+            let table = try target(of: group, batch)
             let former = writer.counts
             do {
                 let scope = WriteScope(batch: batch, table: table, isMerging: isMerging)
@@ -162,12 +174,24 @@ final class Applier {
                 guard try blamesRow(error, batch, group, table) else { throw error }
                 try connection.query(Self.rollback)
                 writer.counts = before
-                warnings.forgetUntold()
+                warnings.forget(behind: untoldBefore)
                 return error
             }
-            warnings.note(table, former, writer.counts)
+            // A snapshot that merges was asked to overwrite.
+            if batch.changes[Int(groups.order[group.places.lowerBound])].kind != .read {
+                warnings.note(table, former, writer.counts)
+            }
         }
         return nil
+    }
+
+    private func target(of group: TableGroups.Group, _ batch: ChangeBatch) throws -> TargetTable {
+        if let table = tables[group.relation] { return table }
+        throw WalrelayError(
+            "batch.inconsistent",
+            exit: .internalError,
+            "no table was made ready for \(batch.relations[group.relation].relation.qualifiedName)"
+        )
     }
 
     /// Whether smaller runs may do; throws what is to be mended on the target, whatever the row.
@@ -201,7 +225,7 @@ final class Applier {
         _ cause: any Error,
         on connection: borrowing Connection
     ) throws {
-        guard let table = tables[groups.groups[0].relation] else { return }
+        let table = try target(of: groups.groups[0], batch)
         let refusal = RowRefusal(cause, change: index, in: batch, to: table)
         guard onRowError == .deadLetter else { throw refusal.error }
         do {

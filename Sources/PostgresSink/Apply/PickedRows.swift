@@ -15,10 +15,20 @@ extension NetRows: CellSource {}
 
 /// Cells of rows that one statement takes; keeps its memory from use to use.
 struct PickedRows {
-    /// Rows that one statement takes at most: more gain nothing and only cost memory.
-    static let rowLimit = 2_500
-    /// Bytes of values after which a statement takes no further row.
-    static let byteLimit = 1 << 20
+    /// How much one statement takes; a single row may be larger.
+    struct Limits: Sendable {
+        /// Rows.
+        var rows: Int
+        /// Bytes of values after which no further row is taken.
+        var bytes: Int
+
+        /// What costs a look at an index for each row: more at once gains nothing but memory.
+        static let byKey = Limits(rows: 2_500, bytes: 1 << 20)
+        /// What costs a pass over the table.
+        static let wholeTable = Limits(rows: 50_000, bytes: 8 << 20)
+        /// What is handed on as it is.
+        static let copy = Limits(rows: 2_500, bytes: 256 << 10)
+    }
 
     /// How many cells a row has.
     private(set) var width = 0
@@ -36,7 +46,7 @@ struct PickedRows {
         cells.removeAll(keepingCapacity: true)
     }
 
-    /// Takes as many of the range's rows as go into one statement, at least one.
+    /// Takes as many of the range's rows as the limits allow, at least one.
     ///
     /// Returns where the rest begins.
     mutating func fill(
@@ -45,11 +55,11 @@ struct PickedRows {
         columns: [Int],
         from source: some CellSource,
         in batch: ChangeBatch,
-        byteLimit: Int = PickedRows.byteLimit
+        limits: Limits
     ) -> Int {
         removeAll(width: columns.count)
         var next = range.lowerBound
-        while next < range.upperBound, count < Self.rowLimit, byteCount < byteLimit {
+        while next < range.upperBound, count < limits.rows, byteCount < limits.bytes {
             let row = rows[next]
             for column in columns { append(source.cell(row, column, in: batch)) }
             count += 1

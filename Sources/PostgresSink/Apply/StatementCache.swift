@@ -65,7 +65,7 @@ struct StatementCache {
             columns: statement.columns,
             lastUse: uses
         )
-        try connection.prepare(made.name, statement.text, types: types)
+        try connection.prepare(made.name, statement.text, types: types, within: .seconds(600))
         statements[key] = made
         return made
     }

@@ -48,7 +48,8 @@ struct StatementRunner: ~Copyable {
             first..<end,
             columns: prepared.columns,
             from: source,
-            in: scope.batch
+            in: scope.batch,
+            limits: kind == .removeImages ? .wholeTable : .byKey
         )
         try fillArrays(scope)
         if !numbers.isEmpty { arrays.append(numbers[first..<next]) }
@@ -112,7 +113,7 @@ struct StatementRunner: ~Copyable {
         _ scope: WriteScope,
         on connection: borrowing Connection
     ) throws -> Int {
-        try connection.beginCopyIn(TableStatement.copy(scope.table))
+        try connection.beginCopyIn(TableStatement.copy(scope.table), within: .seconds(600))
         do {
             let columns = Array(scope.table.columns.indices)
             var next = 0
@@ -123,7 +124,7 @@ struct StatementRunner: ~Copyable {
                     columns: columns,
                     from: source,
                     in: scope.batch,
-                    byteLimit: Self.copyBytes
+                    limits: .copy
                 )
                 let isSound = scope.batch.bytes.withUnsafeBytes {
                     copyText.appendCopyText(picked, arena: $0)

@@ -49,9 +49,12 @@ struct SurpriseWarnings {
         add(table, .deadLetter, "a change goes to walrelay.dead_letter: \(error.message)")
     }
 
-    /// Forgets what was noted and is rolled back.
-    mutating func forgetUntold() {
-        untold.removeAll { $0.0.surprise != .deadLetter }
+    /// How many are noted and not said yet.
+    var untoldCount: Int { untold.count }
+
+    /// Forgets what was noted behind the first `count`: it is rolled back.
+    mutating func forget(behind count: Int) {
+        untold.removeLast(max(0, untold.count - count))
     }
 
     /// Says what was noted.

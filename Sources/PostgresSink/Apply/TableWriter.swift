@@ -239,7 +239,7 @@ struct TableWriter: ~Copyable {
             counts.deleted += UInt64(removed)
             counts.missed += UInt64(max(0, expected - removed))
         }
-        try connection.query(ApplyPlanning.byKey)
+        try connection.query(ApplyPlanning.byKeyAgain)
     }
 
     // MARK: New rows
