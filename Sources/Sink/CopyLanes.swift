@@ -34,7 +34,9 @@ public protocol CopyLane: AnyObject {
     /// Begins a chunk of rows, whose values come in the order of the relation's columns.
     func begin(_ relation: RelationVersion) throws
 
-    /// Takes one CopyData message of the source: a row as text, or a piece of the binary stream.
+    /// Takes one CopyData message of the source: a row, in binary also the trailer after the last.
+    ///
+    /// In binary the header comes with the first message.
     ///
     /// Blocks while the target is slower than the source.
     func take(_ bytes: UnsafeRawBufferPointer) throws

@@ -18,7 +18,10 @@ import Testing
     /// What is there of the task on the server.
     private static func objects(_ cluster: PostgresCluster) throws -> String {
         try cluster.psql(
-            "SELECT (SELECT count(*) FROM pg_publication), (SELECT count(*) FROM pg_replication_slots)"
+            """
+            SELECT (SELECT count(*) FROM pg_publication),
+                   (SELECT count(*) FROM pg_replication_slots)
+            """
         )
     }
 

@@ -12,7 +12,7 @@ import Testing
 
 @testable import PostgresSink
 
-@Suite struct LaneTests {
+@Suite(.serialized) struct LaneTests {
     private func format(_ fixture: LaneFixture, _ table: SnapshotTable) throws -> CopyFormat {
         try fixture.lanes().open { true }.format(of: table.relation)
     }
@@ -68,7 +68,8 @@ import Testing
         // One row is longer than a write, and one longer than what sockets hold.
         try fixture.source.psql(
             """
-            INSERT INTO big SELECT g, '7', repeat(md5(g::text), 15) FROM generate_series(1, 90000) g;
+            INSERT INTO big
+                SELECT g, '7', repeat(md5(g::text), 15) FROM generate_series(1, 90000) g;
             INSERT INTO small SELECT g FROM generate_series(1, 100) g;
             INSERT INTO long SELECT g, repeat('x', g * 100000) FROM generate_series(1, 8) g;
             INSERT INTO long VALUES (9, repeat('y', 5000000));

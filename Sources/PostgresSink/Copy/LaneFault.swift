@@ -45,7 +45,25 @@ enum LaneFault {
         )
     }
 
-    /// Class 22 is data, 23 constraints, 42 types and expressions, 44 views, 54 limits, P0 triggers.
+    /// The target ended a COPY well and has fewer rows of it than it was given.
+    static func missing(
+        _ table: TargetTable,
+        _ destination: String,
+        given: Int,
+        taken: Int
+    ) -> WalrelayError {
+        WalrelayError(
+            "sink.rows_missing",
+            exit: .refused,
+            "\(table.schema).\(table.name) of \(destination) took \(taken) of \(given) rows: "
+                + "a trigger or a rule of the table keeps rows back",
+            hint: "ALTER TABLE \(table.qualifiedName) DISABLE TRIGGER … for each that is enabled "
+                + "(\\d \(table.schema).\(table.name) in psql lists them), then start again"
+        )
+    }
+
+    /// Classes: 22 data, 23 constraints, 42 types and expressions, 44 views, 54 limits, P0 what
+    /// triggers raise.
     private static func isOfData(_ sqlState: String) -> Bool {
         ["22", "23", "42", "44", "54", "P0"].contains(sqlState.prefix(2))
     }

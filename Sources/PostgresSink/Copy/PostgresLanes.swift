@@ -51,8 +51,11 @@ final class PostgresLane: CopyLane {
     private let wrote: (Int) -> Void
     private let buffer: UnsafeMutableRawBufferPointer
     private var count = 0
-    /// The table whose COPY is running.
+    /// The table whose COPY is running, and in which format.
     private var current: TargetTable?
+    private var currentFormat = CopyFormat.text
+    /// How many messages of the COPY came.
+    private var messages = 0
 
     init(
         _ parameters: ConnectionParameters,
@@ -114,7 +117,7 @@ final class PostgresLane: CopyLane {
         let columns = table.columns.map { SQL.identifier($0.name) }.joined(separator: ", ")
         let list = columns.isEmpty ? "" : " (\(columns))"
         let format = format(of: relation, in: table)
-        count = 0
+        (count, messages, currentFormat) = (0, 0, format)
         do throws(PostgresError) {
             try connection.beginCopyIn(
                 "COPY \(table.qualifiedName)\(list) FROM STDIN (FORMAT \(format.rawValue))",
@@ -127,6 +130,7 @@ final class PostgresLane: CopyLane {
     }
 
     func take(_ bytes: UnsafeRawBufferPointer) throws {
+        messages &+= 1
         if bytes.count > buffer.count - count {
             try write()
             // A row of this size is a write by itself.
@@ -139,12 +143,18 @@ final class PostgresLane: CopyLane {
     func end() throws {
         try write()
         guard let table = current else { return }
+        let taken: Int
         do throws(PostgresError) {
-            try connection.endCopyIn(within: Self.idleLimit)
+            taken = try connection.endCopyIn(within: Self.idleLimit)
         } catch {
             throw LaneFault.copying(table, destination, error)
         }
         current = nil
+        // In binary the last message is the trailer.
+        let given = currentFormat == .binary ? messages - 1 : messages
+        guard taken == given else {
+            throw LaneFault.missing(table, destination, given: given, taken: taken)
+        }
     }
 
     func abandon() {
