@@ -74,14 +74,14 @@ private final class ListedRows: RowSequence {
             )
             let missing = expected.keys.filter { target[$0] == nil }
             let extra = target.keys.filter { expected[$0] == nil }
-            let changed = expected.filter { target[$0.key].map { $1 != $0 }?($0.value) ?? false }
+            let changed = expected.keys.filter { id in
+                target[id] != nil && target[id] != expected[id]
+            }
             #expect(found.missing == missing.count)
             #expect(found.extra == extra.count)
             #expect(found.changed == changed.count)
-            #expect(
-                Set(found.keys)
-                    == Set((missing + extra + changed.map(\.key)).map(key))
-            )
+            let differing = Set(missing).union(extra).union(changed)
+            #expect(Set(found.keys) == Set(differing.map { key($0) }))
         }
     }
 
