@@ -139,6 +139,7 @@ final class PostgresLane: CopyLane {
     func end() throws {
         try write()
         guard let table = current else { return }
+        Failpoint.hit(.afterWriteBeforeSync)
         do throws(PostgresError) {
             try connection.endCopyIn(within: Self.idleLimit)
         } catch {
@@ -171,6 +172,7 @@ final class PostgresLane: CopyLane {
 
     private func write(_ bytes: UnsafeRawBufferPointer) throws {
         guard let table = current else { return }
+        Failpoint.hit(.beforeWrite)
         do throws(PostgresError) {
             try connection.copyIn(bytes, idleLimit: Self.idleLimit)
         } catch {
