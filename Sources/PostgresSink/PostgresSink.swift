@@ -165,9 +165,13 @@ public final class PostgresSink: Sink {
     /// At the end of a snapshot the keys and indexes are made first, which may take long.
     public func commit(_ checkpoint: Checkpoint) throws {
         let session = try usable()
-        if durable?.snapshot == .running, checkpoint.snapshot == .complete {
-            try attempt("making keys and indexes on the target") {
-                try tables.finishSnapshot(on: session)
+        let endsSnapshot = durable?.snapshot == .running && checkpoint.snapshot == .complete
+        // Merged rows are not committed yet: then only what does not fail can come before that.
+        let isMerging = isInTransaction
+        if endsSnapshot {
+            try attempt("making keys on the target") {
+                try tables.finishKeys(on: session)
+                if !isMerging { try tables.finishIndexes(on: session) }
             }
         }
         try begin(session)
@@ -179,6 +183,9 @@ public final class PostgresSink: Sink {
         isInTransaction = false
         durable = checkpoint
         commits += 1
+        if endsSnapshot, isMerging {
+            try attempt("making indexes on the target") { try tables.finishIndexes(on: session) }
+        }
     }
 
     /// Takes back whatever was applied since the last commit.

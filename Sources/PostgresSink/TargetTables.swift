@@ -17,12 +17,19 @@ final class TargetTables {
     private let patience: Patience
     /// What the stream's versions are written with.
     private var versions: [UInt64: TargetTable] = [:]
+    /// The types that the checkpoint remembers; the source may have them no more.
+    private var types: [TypeEntry] = []
     /// What `prepare` found, for the rows of the snapshot and for what comes after them.
     private var prepared: Prepared?
 
     private struct Prepared {
         var source: SourceDefinition
         var tables: [UInt32: TargetTable]
+
+        /// The tables of the target, in order.
+        var names: [TableName] {
+            tables.values.map { TableName(schema: $0.schema, name: $0.name) }.sorted()
+        }
     }
 
     init(_ options: PostgresSinkOptions, patience: Patience, log: Logger) {
@@ -46,6 +53,7 @@ final class TargetTables {
         checkpoint: Checkpoint?,
         on session: TargetSession
     ) throws {
+        self.types = types
         let claims = try TableClaims(task: options.task, on: session.connection)
         try claims.refuseOthers(relations.map(naming.target(of:)))
         let findings = try tableFindings(relations, types: types, claims: claims, on: session)
@@ -110,8 +118,8 @@ final class TargetTables {
         of relations: [Relation],
         types: [TypeEntry]
     ) throws -> SourceDefinition {
+        let source = try connectToSource()
         do throws(PostgresError) {
-            let source = try Connection.open(options.source, stop: patience.giveUp)
             return try SourceDefinition.read(relations: relations, known: types, on: source)
         } catch {
             throw WalrelayError(error, while: "asking the source what its tables look like")
@@ -225,21 +233,42 @@ final class TargetTables {
         }
     }
 
-    /// Makes the keys, the indexes that are asked for and the planner's statistics.
-    ///
-    /// Blocks for as long as that takes.
-    func finishSnapshot(on session: TargetSession) throws {
+    /// Makes the keys of the tables whose rows have come; blocks for as long as that takes.
+    func finishKeys(on session: TargetSession) throws {
         guard let prepared else { return }
-        let names = prepared.tables.values.map { TableName(schema: $0.schema, name: $0.name) }
-        try makeKeys(prepared.source, of: names, on: session.connection)
+        try makeKeys(prepared.source, of: prepared.names, on: session.connection)
+    }
+
+    /// Makes the indexes that are asked for, and the planner's statistics.
+    ///
+    /// Outside a transaction: what the target refuses is left out. Blocks for as long as it takes.
+    func finishIndexes(on session: TargetSession) throws {
+        guard let prepared else { return }
         if options.copiesIndexes {
-            // PLACEHOLDER index statements
+            log.info("making indexes and constraints")
+            let plan = try TableMaker(source: prepared.source, naming: naming).indexPlan(
+                for: prepared.names,
+                skipsTriggers: session.rights.skipsTriggers,
+                source: connectToSource(),
+                target: session.connection
+            )
+            for notice in try TableMaker.makeIndexes(plan, on: session.connection) {
+                log.warning("\(notice)")
+            }
         }
-        for table in prepared.tables.values {
-            try session.connection.query("ANALYZE \(table.qualifiedName)", within: Self.longLimit)
+        for name in prepared.names {
+            try session.connection.query("ANALYZE \(name.sql)", within: Self.longLimit)
         }
         self.prepared = nil
         forget()
+    }
+
+    private func connectToSource() throws -> Connection {
+        do throws(PostgresError) {
+            return try Connection.open(options.source, stop: patience.giveUp)
+        } catch {
+            throw WalrelayError(error, while: "asking the source what its tables look like")
+        }
     }
 
     /// Gives the tables that walrelay made their keys; others keep those that they have.
@@ -270,8 +299,29 @@ final class TargetTables {
         on session: TargetSession
     ) throws -> TargetTable {
         if let known = versions[version.version] { return known }
+        try addColumns(of: version.relation, at: commitLSN, on: session)
         let table = try TargetTable.read([version], naming: naming, on: session.connection)[0]
         versions[version.version] = table
         return table
+    }
+
+    private func addColumns(
+        of relation: Relation,
+        at commitLSN: LSN,
+        on session: TargetSession
+    ) throws {
+        let lacking = try AddedColumns.lacking(
+            relation,
+            in: naming.target(of: relation),
+            on: session.connection
+        )
+        guard !lacking.isEmpty else { return }
+        let notices = try AddedColumns(naming: naming, known: types).add(
+            to: relation,
+            at: commitLSN,
+            source: connectToSource(),
+            target: session.connection
+        )
+        for notice in notices { log.notice("\(notice)") }
     }
 }

@@ -95,18 +95,19 @@ extension Acceptance {
                 target: ["ifNotEmpty: truncate"],
                 targetDatabase: task.targetDatabase
             )
-            let log = try await second.runRefused(77)
+            let log = try await second.runRefused(74)
             #expect(log.contains("copy_first") && log.contains("public.t"), "\(log)")
             #expect(try await task.target("SELECT count(*) FROM t") == "20")
             try await task.runUntilNow()
             try await task.end()
         }
 
-        @Test(.timeLimit(.minutes(2)))
+        @Test(.timeLimit(.minutes(2)), .enabled(if: PostgresVersion.v14.isAvailable))
         func `a checkpoint of another system is refused`() async throws {
             let task = try await CopyTask.sharing("copy_system", sql: Self.tables)
             try await task.runUntilNow()
-            let stranger = try await PostgresCluster.start()
+            // Clusters of one version are copies of each other here: they have one identifier.
+            let stranger = try await PostgresCluster.start(version: .v14)
             try await onThread {
                 try stranger.createDatabase(task.database)
                 try stranger.psql(Self.tables, database: task.database)

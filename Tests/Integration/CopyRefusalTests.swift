@@ -18,6 +18,8 @@ extension Acceptance {
             /// Breaks it on the source, within a transaction.
             let breaks: String
             let state: String
+            /// The exit code of later starts: what a table shows of itself is refused before.
+            var later: Int32 = 65
             /// What must be said beside the table, the key and the SQLSTATE.
             let says: [String]
 
@@ -55,6 +57,7 @@ extension Acceptance {
                     mends: "ALTER TYPE mood ADD VALUE 'new'",
                     breaks: "INSERT INTO t VALUES (777, 777, 'the type has it not', 'new')",
                     state: "22P02",
+                    later: 77,
                     says: ["mood"]
                 ),
                 Rule(
@@ -63,6 +66,7 @@ extension Acceptance {
                     mends: "ALTER TABLE t ALTER s DROP NOT NULL",
                     breaks: "INSERT INTO t VALUES (777, 777, NULL, 'sad')",
                     state: "23502",
+                    later: 77,
                     says: []
                 ),
             ]
@@ -92,33 +96,45 @@ extension Acceptance {
             """
         }
 
-        private static func makeTask(_ rule: Rule, _ kind: String) async throws -> CopyTask {
-            let task = try await CopyTask.sharing("copy_\(kind)_\(rule.name)", sql: tables)
+        /// A task whose snapshot is complete, and the daemon that meets the load.
+        private static func startLoaded(
+            _ rule: Rule,
+            _ kind: String,
+            target: [String] = []
+        ) async throws -> (CopyTask, DaemonProcess) {
+            let task = try await CopyTask.sharing(
+                "copy_\(kind)_\(rule.name)",
+                sql: tables,
+                target: target
+            )
             try await task.runUntilNow()
+            let daemon = try task.start()
+            try await task.waitForPhase("streaming", of: daemon, timeout: .seconds(60))
             try await task.target(rule.makes)
             if rule.name == "value" { try await task.source("ALTER TYPE mood ADD VALUE 'new'") }
             try await task.source(load(rule))
-            return task
+            return (task, daemon)
         }
 
         @Test(.timeLimit(.minutes(2)), arguments: Rule.all)
         func `a row that the target refuses stops before its transaction`(
             rule: Rule
         ) async throws {
-            let task = try await Self.makeTask(rule, "stop")
-            for _ in 0..<2 {
-                let log = try await task.runRefused(65)
-                for part in ["public.t", "777", rule.state] + rule.says {
-                    #expect(log.contains(part), "\(part) is missing in \(log)")
-                }
-                #expect(log.contains(#/[0-9A-F]+/[0-9A-F]{6,}/#), "no LSN in \(log)")
-                // Of the transaction there is nothing, of those before it all, of later ones none.
+            let (task, daemon) = try await Self.startLoaded(rule, "stop")
+            #expect(try await daemon.wait() == .code(65))
+            let log = daemon.stderr
+            for part in ["public.t", "777", rule.state] + rule.says {
+                #expect(log.contains(part), "\(part) is missing in \(log)")
+            }
+            #expect(log.contains(#/[0-9A-F]+/[0-9A-F]{6,}/#), "no LSN in \(log)")
+            for round in 0..<2 {
+                // Of the transaction there is nothing, and nothing of what comes after it.
                 let seen = try await task.target(
                     "SELECT count(*), bool_or(id = 19), bool_or(s = 'beside') FROM t"
                 )
                 #expect(seen == "21|t|f" || seen == "20|t|f")
-                let others = try await task.target("SELECT count(*) FROM other")
-                #expect(others == "20")
+                #expect(try await task.target("SELECT count(*) FROM other") == "20")
+                if round == 0 { _ = try await task.runRefused(rule.later) }
             }
             try await task.target(rule.mends)
             try await task.runUntilNow()
@@ -128,9 +144,15 @@ extension Acceptance {
 
         @Test(.timeLimit(.minutes(2)), arguments: Rule.all)
         func `a row that the target refuses becomes a dead letter`(rule: Rule) async throws {
-            let made = try await Self.makeTask(rule, "letter")
-            let task = try made.with(target: ["onRowError: deadLetter"])
-            try await task.runUntilNow()
+            let (task, daemon) = try await Self.startLoaded(
+                rule,
+                "letter",
+                target: ["onRowError: deadLetter"]
+            )
+            try await daemon.until(.seconds(60), "the last row") {
+                try await task.target("SELECT count(*) FROM other WHERE id = 300") == "1"
+            }
+            #expect(try await daemon.stop() == .code(0))
             let letters = try await task.target(
                 """
                 SELECT DISTINCT task, schema_name, table_name, sqlstate, reason <> '', \
@@ -141,8 +163,9 @@ extension Acceptance {
             #expect(letters == "\(task.relay.name)|public|t|\(rule.state)|t|t|t")
             // Without the bad row both sides are equal, and no letter comes a second time.
             let count = try await task.target("SELECT count(*) FROM walrelay.dead_letter")
-            try await task.source("DELETE FROM t WHERE id = 777")
             try await task.target("DELETE FROM t WHERE id = 777")
+            try await task.target(rule.mends)
+            try await task.source("DELETE FROM t WHERE id = 777")
             try await task.runUntilNow()
             #expect(try await task.differences() == [])
             #expect(try await task.target("SELECT count(*) FROM walrelay.dead_letter") == count)

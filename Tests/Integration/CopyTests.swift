@@ -30,14 +30,13 @@ extension Acceptance {
 
         private static let schemas = ["public", "shop"]
 
-        /// Servers with the shop's tables and pgbench's, of which some accounts are enough.
+        /// Servers with the shop's tables and pgbench's.
         private static func makeTask(
             _ pair: Pair
         ) async throws -> (CopyTask, ShopTables) {
             let servers = try await TwinServers.start(pair.source, pair.target)
             let tables = try await onThread {
                 try PgbenchLoad.createTables(in: servers.source)
-                try servers.source.psql("DELETE FROM pgbench_accounts WHERE aid > 20000")
                 return try ShopTables(on: servers)
             }
             let task = try CopyTask(

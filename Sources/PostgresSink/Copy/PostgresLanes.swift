@@ -143,6 +143,7 @@ final class PostgresLane: CopyLane {
     func end() throws {
         try write()
         guard let table = current else { return }
+        Failpoint.hit(.afterWriteBeforeSync)
         let taken: Int
         do throws(PostgresError) {
             taken = try connection.endCopyIn(within: Self.idleLimit)
@@ -181,6 +182,7 @@ final class PostgresLane: CopyLane {
 
     private func write(_ bytes: UnsafeRawBufferPointer) throws {
         guard let table = current else { return }
+        Failpoint.hit(.beforeWrite)
         do throws(PostgresError) {
             try connection.copyIn(bytes, idleLimit: Self.idleLimit)
         } catch {

@@ -79,7 +79,7 @@ struct AddedColumns: Sendable {
     }
 
     /// The columns that a table of the target lacks; none where there is no such table.
-    private static func lacking(
+    static func lacking(
         _ relation: Relation,
         in name: TableName,
         on target: borrowing Connection
