@@ -131,10 +131,10 @@ final class TargetTables {
         claims: TableClaims,
         on session: TargetSession
     ) throws {
-        guard options.ifNotEmpty == .refuse else { return }
         let filled = try filledTables(relations, on: session.connection)
             .filter { claims.own[$0] == nil }
-        guard filled.isEmpty else {
+        guard !filled.isEmpty, options.ifNotEmpty != .truncate else { return }
+        if options.ifNotEmpty == .refuse {
             throw WalrelayError(
                 "sink.table_not_empty",
                 exit: .prerequisite,
@@ -143,6 +143,30 @@ final class TargetTables {
                     + "or to merge (rows with the same key are overwritten)"
             )
         }
+        let keyless = try TargetTable.read(
+            relations.filter { filled.contains(naming.target(of: $0)) }.map(Self.version),
+            naming: naming,
+            on: session.connection
+        ).filter(\.key.isEmpty)
+        guard keyless.isEmpty else {
+            let names = keyless.map { "\($0.schema).\($0.name)" }
+            throw WalrelayError(
+                "sink.table_not_empty",
+                exit: .prerequisite,
+                "Tables of the target hold rows already and have no key to merge by: "
+                    + Prose.list(names),
+                hint: "empty them, or set sink.postgresql.ifNotEmpty to truncate"
+            )
+        }
+    }
+
+    /// A version for looking at the target's side only: nothing reads its values' types.
+    private static func version(of relation: Relation) -> RelationVersion {
+        RelationVersion(
+            relation: relation,
+            types: TypeCatalog().types(of: relation),
+            version: 0
+        )
     }
 
     /// The target tables of these relations that exist and are not empty, in order.
@@ -191,14 +215,11 @@ final class TargetTables {
             // Rows are merged by their key, so it has to be there before them.
             try makeKeys(source, of: names, on: session.connection)
         }
-        let versions = relations.map { relation in
-            RelationVersion(
-                relation: relation,
-                types: TypeCatalog().types(of: relation),
-                version: 0
-            )
-        }
-        let tables = try TargetTable.read(versions, naming: naming, on: session.connection)
+        let tables = try TargetTable.read(
+            relations.map(Self.version),
+            naming: naming,
+            on: session.connection
+        )
         prepared = Prepared(
             source: source,
             tables: Dictionary(
