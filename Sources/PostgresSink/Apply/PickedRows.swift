@@ -22,8 +22,8 @@ struct PickedRows {
         /// Bytes of values after which no further row is taken.
         var bytes: Int
 
-        /// What costs a look at an index for each row: more at once gains nothing but memory.
-        static let byKey = Limits(rows: 2_500, bytes: 1 << 20)
+        /// What costs a look at an index for each row: the more, the closer they lie together.
+        static let byKey = Limits(rows: 10_000, bytes: 2 << 20)
         /// What costs a pass over the table.
         static let wholeTable = Limits(rows: 50_000, bytes: 8 << 20)
         /// What is handed on as it is.
