@@ -21,6 +21,8 @@ public final class PostgresSink: Sink {
     private let checkpoints: CheckpointTable
     private let tables: TargetTables
     private let applier: Applier
+    /// The lanes of the last snapshot, for what they have written.
+    private var lanes: PostgresLanes?
     private var session: TargetSession?
     /// The checkpoint that the target holds.
     private var durable: Checkpoint?
@@ -119,10 +121,9 @@ public final class PostgresSink: Sink {
     /// Lanes into the tables, unless rows have to be merged or may become dead letters.
     public var copyLanes: (any CopyLanes)? {
         guard options.ifNotEmpty != .merge, options.onRowError == .stop else { return nil }
-        return PostgresLanes(
-            parameters: options.target,
-            table: tables.copyTargets()
-        )
+        let lanes = PostgresLanes(parameters: options.target, table: tables.copyTargets())
+        self.lanes = lanes
+        return lanes
     }
 
     /// Applies what belongs to transactions that end in the batch, and keeps the rest.
@@ -221,7 +222,7 @@ public final class PostgresSink: Sink {
     public var statistics: SinkStatistics {
         var statistics = SinkStatistics()
         statistics.commits = commits
-        statistics.bytesWritten = bytesWritten
+        statistics.bytesWritten = bytesWritten + (lanes?.bytesWritten ?? 0)
         statistics.details = applier.counts.details
         statistics.details["target"] = options.target.destination
         return statistics

@@ -6,25 +6,6 @@ import ChangeModel
 import LibPQ
 
 enum LaneFault {
-    /// The target does not take rows into a table at all.
-    static func beginning(
-        _ table: TargetTable,
-        _ destination: String,
-        _ error: PostgresError
-    ) -> WalrelayError {
-        let action = "beginning to copy into \(table.schema).\(table.name) of \(destination)"
-        guard error.kind == .server, error.sqlState == "42501" else {
-            return TargetErrors.error(error, while: action)
-        }
-        return WalrelayError(
-            "sink.permission_denied",
-            exit: .prerequisite,
-            "\(action): \(error)",
-            hint: "GRANT INSERT ON \(table.qualifiedName) and USAGE on its schema "
-                + "to the sink's user"
-        )
-    }
-
     /// A row was refused, or the target went away.
     static func copying(
         _ table: TargetTable,
@@ -32,14 +13,15 @@ enum LaneFault {
         _ error: PostgresError
     ) -> WalrelayError {
         let name = "\(table.schema).\(table.name)"
-        guard error.kind == .server, isOfData(error.sqlState) else {
+        guard TargetErrors.blamesRow(error) else {
             return TargetErrors.error(error, while: "copying into \(name) of \(destination)")
         }
         let place = error.context.split(separator: "\n").first.map { " at \($0)" } ?? ""
         return WalrelayError(
             "sink.row_refused",
             exit: .refused,
-            "The target \(destination) refused a row of the snapshot of \(name)\(place): \(error)",
+            "The target \(destination) refused a row of the snapshot of \(name)\(place): "
+                + error.briefly,
             hint: "make the target's table take what the source's holds, or mend the row at the "
                 + "source, then start again: the snapshot is taken anew"
         )
@@ -60,11 +42,5 @@ enum LaneFault {
             hint: "ALTER TABLE \(table.qualifiedName) DISABLE TRIGGER … for each that is enabled "
                 + "(\\d \(table.schema).\(table.name) in psql lists them), then start again"
         )
-    }
-
-    /// Classes: 22 data, 23 constraints, 42 types and expressions, 44 views, 54 limits, P0 what
-    /// triggers raise.
-    private static func isOfData(_ sqlState: String) -> Bool {
-        ["22", "23", "42", "44", "54", "P0"].contains(sqlState.prefix(2))
     }
 }

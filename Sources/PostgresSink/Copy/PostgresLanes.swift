@@ -124,7 +124,8 @@ final class PostgresLane: CopyLane {
                 within: Self.idleLimit
             )
         } catch {
-            throw LaneFault.beginning(table, destination, error)
+            let name = "\(table.schema).\(table.name)"
+            throw TargetErrors.error(error, while: "copying into \(name) of \(destination)")
         }
         current = table
     }
