@@ -19,7 +19,7 @@ public final class Verification: Sendable {
     let log: Logger
 
     /// How many keys of differing rows are kept for a repair, in all.
-    static let keyRoom = 100_000
+    static let keyRoom = 50_000
     /// How often a comparison is begun anew where the first point does not serve.
     private static let attemptLimit = 5
     /// How often what still differs is repaired again.

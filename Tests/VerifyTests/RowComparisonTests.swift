@@ -133,4 +133,23 @@ private final class ListedRows: RowSequence {
         #expect(whole.missing == 180 && whole.keys.count == 7)
         #expect(whole.ranges.count == 20 && whole.moreRanges == 40)
     }
+
+    @Test func `a range goes on over the end of a part where no key lies between`() {
+        func part(_ keys: ClosedRange<Int64>, equalBefore: Bool = false) -> Differences {
+            var part = Differences(shape: Self.shape, keyRoom: 0)
+            if equalBefore { part.addEqual() }
+            for id in keys { part.add(.missing, key(id)) }
+            return part
+        }
+        var whole = Differences(shape: Self.shape, keyRoom: 0)
+        whole.append(part(1...3))
+        whole.append(part(4...9), isNext: true)
+        whole.append(Differences(shape: Self.shape, keyRoom: 0), isNext: true)
+        whole.append(part(10...12), isNext: true)
+        whole.append(part(13...14, equalBefore: true), isNext: true)
+        whole.append(part(15...15))
+        #expect(whole.ranges.map(\.first) == ["1", "13", "15"])
+        #expect(whole.ranges.map(\.last) == ["12", "14", "15"])
+        #expect(whole.ranges.map(\.missing) == [12, 2, 1])
+    }
 }
