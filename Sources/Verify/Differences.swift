@@ -42,19 +42,16 @@ struct Differences: Sendable {
     /// The ranges beyond those that are kept.
     private(set) var moreRanges = 0
     /// The keys of all differing rows, as many as may be kept.
-    private(set) var keys: [RowKey] = []
-    private var keyRoom: Int
-    /// Whether a key was left out of `keys`.
-    private(set) var lacksKeys = false
+    private(set) var keys: KeyList
     /// Whether the first row that was looked at differs.
     private var beginsOpen = false
     private var isBegun = false
     private var isOpen = false
 
-    /// Differences of a table with such keys; `keyRoom` bounds how many are kept.
+    /// Differences of a table with such keys; `keyRoom` bounds the bytes of those that are kept.
     init(shape: KeyShape, keyRoom: Int) {
         self.shape = shape
-        self.keyRoom = keyRoom
+        keys = KeyList(byteLimit: keyRoom)
     }
 
     var count: Int { missing + extra + changed }
@@ -66,12 +63,7 @@ struct Differences: Sendable {
         case .extra: extra += rows
         case .changed: changed += rows
         }
-        if keyRoom > 0 {
-            keys.append(key)
-            keyRoom -= 1
-        } else {
-            lacksKeys = true
-        }
+        keys.append(key)
         if !isBegun { (isBegun, beginsOpen) = (true, label.isEmpty) }
         let goesOn = isOpen && label.isEmpty
         isOpen = label.isEmpty
@@ -118,10 +110,7 @@ struct Differences: Sendable {
         let room = Self.rangeLimit - ranges.count
         ranges += nextRanges.prefix(room)
         moreRanges += max(0, nextRanges.count - room) + next.moreRanges
-        let keysTaken = min(keyRoom, next.keys.count)
-        keys += next.keys.prefix(keysTaken)
-        keyRoom -= keysTaken
-        lacksKeys = lacksKeys || next.lacksKeys || keysTaken < next.keys.count
+        for key in next.keys { keys.append(key) }
         // A part that is empty parts nothing; one that differs all through goes on.
         isOpen = next.isBegun ? next.isOpen : isOpen && isNext
     }

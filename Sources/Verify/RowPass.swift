@@ -11,7 +11,7 @@ struct RowPass: Sendable {
     let point: ComparisonPoint
     let workers: Int
     let progress: VerifyProgress
-    /// How many keys of differing rows are kept in all.
+    /// How many bytes of keys of differing rows are kept in all.
     let keyRoom: Int
 
     private struct Item: Sendable {
@@ -59,7 +59,7 @@ struct RowPass: Sendable {
         let found = Mutex(Gathering(tables: Array(repeating: nil, count: tallies.count)))
         guard !items.isEmpty else { return found.withLock { $0.tables } }
         progress.enter("looking at what differs")
-        let room = keyRoom == 0 ? 0 : max(100, keyRoom / items.count)
+        let room = keyRoom == 0 ? 0 : max(4_096, keyRoom / items.count)
         let list = WorkList(items)
         try Crew.run(min(workers, items.count), named: "rows", stop: stop) { _, ending in
             let source = try point.session(.source, parameters[0], stop: ending)
