@@ -157,6 +157,14 @@ enum RowPart: Sendable {
     /// All of them.
     case whole
 
+    /// Whether another part begins where this one ends.
+    func ends(where next: RowPart) -> Bool {
+        guard case .keys(_, let upper?) = self, case .keys(let lower?, _) = next else {
+            return false
+        }
+        return upper == lower
+    }
+
     var needsHash: Bool {
         if case .buckets = self { true } else { false }
     }

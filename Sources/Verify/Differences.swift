@@ -42,16 +42,16 @@ struct Differences: Sendable {
     /// The ranges beyond those that are kept.
     private(set) var moreRanges = 0
     /// The keys of all differing rows, as many as may be kept.
-    private(set) var keys: [RowKey] = []
-    private var keyRoom: Int
-    /// Whether a key was left out of `keys`.
-    private(set) var lacksKeys = false
+    private(set) var keys: KeyList
+    /// Whether the first row that was looked at differs.
+    private var beginsOpen = false
+    private var isBegun = false
     private var isOpen = false
 
-    /// Differences of a table with such keys; `keyRoom` bounds how many are kept.
+    /// Differences of a table with such keys; `keyRoom` bounds the bytes of those that are kept.
     init(shape: KeyShape, keyRoom: Int) {
         self.shape = shape
-        self.keyRoom = keyRoom
+        keys = KeyList(byteLimit: keyRoom)
     }
 
     var count: Int { missing + extra + changed }
@@ -63,12 +63,8 @@ struct Differences: Sendable {
         case .extra: extra += rows
         case .changed: changed += rows
         }
-        if keyRoom > 0 {
-            keys.append(key)
-            keyRoom -= 1
-        } else {
-            lacksKeys = true
-        }
+        keys.append(key)
+        if !isBegun { (isBegun, beginsOpen) = (true, label.isEmpty) }
         let goesOn = isOpen && label.isEmpty
         isOpen = label.isEmpty
         if goesOn, moreRanges > 0 { return }
@@ -94,21 +90,28 @@ struct Differences: Sendable {
     /// Says that a row was equal: what differs next is another range.
     @inline(__always)
     mutating func addEqual() {
+        isBegun = true
         isOpen = false
     }
 
-    /// Appends what a part further on has found.
-    mutating func append(_ next: Differences) {
+    /// Appends what a part further on has found; `isNext` where no key lies between the two.
+    mutating func append(_ next: Differences, isNext: Bool = false) {
         missing += next.missing
         extra += next.extra
         changed += next.changed
+        var nextRanges = next.ranges[...]
+        if isNext, isOpen, next.beginsOpen, let rest = nextRanges.popFirst(), moreRanges == 0 {
+            let index = ranges.count - 1
+            ranges[index].last = rest.last
+            ranges[index].missing += rest.missing
+            ranges[index].extra += rest.extra
+            ranges[index].changed += rest.changed
+        }
         let room = Self.rangeLimit - ranges.count
-        ranges += next.ranges.prefix(room)
-        moreRanges += max(0, next.ranges.count - room) + next.moreRanges
-        let keysTaken = min(keyRoom, next.keys.count)
-        keys += next.keys.prefix(keysTaken)
-        keyRoom -= keysTaken
-        lacksKeys = lacksKeys || next.lacksKeys || keysTaken < next.keys.count
-        isOpen = false
+        ranges += nextRanges.prefix(room)
+        moreRanges += max(0, nextRanges.count - room) + next.moreRanges
+        for key in next.keys { keys.append(key) }
+        // A part that is empty parts nothing; one that differs all through goes on.
+        isOpen = next.isBegun ? next.isOpen : isOpen && isNext
     }
 }

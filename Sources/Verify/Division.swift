@@ -87,8 +87,11 @@ enum Division: Sendable, Equatable {
         }
     }
 
-    /// What is to be compared row by row where the marked buckets differ; one part a run of
-    /// neighbours, or one for all.
+    /// The most buckets of a part, so that several connections share a long run.
+    static let partLimit = 256
+
+    /// What is to be compared row by row where the marked buckets differ: runs of neighbours in
+    /// their order, or one part for all.
     func parts(_ marked: [Bool]) -> [RowPart] {
         guard marked.contains(true) else { return [] }
         guard case .ranges(let lower, let width, let count) = self else {
@@ -103,7 +106,7 @@ enum Division: Sendable, Equatable {
                 continue
             }
             let first = index
-            while index < count, marked[index] { index += 1 }
+            while index < count, marked[index], index - first < Self.partLimit { index += 1 }
             parts.append(
                 .keys(
                     lower: first == 0 ? nil : lower + Int64(first) * width,

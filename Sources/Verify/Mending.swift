@@ -24,7 +24,7 @@ struct Mending {
 
     /// Mends the rows of these keys as long as it may; blocks.
     func run(
-        _ keys: [RowKey],
+        _ keys: KeyList,
         sourceCounts: [Int64: Int64],
         while mayGoOn: () -> Bool
     ) throws -> VerifyReport.Mended {

@@ -98,7 +98,7 @@ struct RepairRound {
         var counts: [UInt32: [Int64: Int64]] = [:]
         for table in tables where table.isKeyless {
             let oid = table.source.relation.oid
-            let hashes = (found[oid] ?? []).map { KeyShape.number($0) }
+            let hashes = found[oid]?.map { KeyShape.number($0) } ?? []
             counts[oid] = try Mending.counts(of: hashes, table, on: keeper)
         }
         return counts

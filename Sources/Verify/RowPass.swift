@@ -11,13 +11,32 @@ struct RowPass: Sendable {
     let point: ComparisonPoint
     let workers: Int
     let progress: VerifyProgress
-    /// How many keys of differing rows are kept in all.
+    /// How many bytes of keys of differing rows are kept in all.
     let keyRoom: Int
 
     private struct Item: Sendable {
         var index: Int
         var table: Int
         var part: RowPart
+        /// Whether it begins where the item before it ends.
+        var isNext: Bool
+    }
+
+    /// What was found, put together in the order of the items; only what came early waits.
+    private struct Gathering {
+        var tables: [Differences?]
+        var waiting: [Int: (item: Item, differences: Differences)] = [:]
+        var next = 0
+
+        mutating func add(_ item: Item, _ differences: Differences, _ start: Differences) {
+            waiting[item.index] = (item, differences)
+            while let (item, differences) = waiting.removeValue(forKey: next) {
+                next += 1
+                var whole = tables[item.table].take() ?? start
+                whole.append(differences, isNext: item.isNext)
+                tables[item.table] = whole
+            }
+        }
     }
 
     /// The differences of each table; nil where it was equal by its sums.
@@ -31,14 +50,16 @@ struct RowPass: Sendable {
         var items: [Item] = []
         for (table, tally) in tallies.enumerated() {
             for part in tally.division.parts(tally.differing) {
-                items.append(Item(index: items.count, table: table, part: part))
+                let isNext = items.last.map { $0.table == table && $0.part.ends(where: part) }
+                items.append(
+                    Item(index: items.count, table: table, part: part, isNext: isNext ?? false)
+                )
             }
         }
-        var found = [Differences?](repeating: nil, count: tallies.count)
-        guard !items.isEmpty else { return found }
+        let found = Mutex(Gathering(tables: Array(repeating: nil, count: tallies.count)))
+        guard !items.isEmpty else { return found.withLock { $0.tables } }
         progress.enter("looking at what differs")
-        let room = keyRoom == 0 ? 0 : max(100, keyRoom / items.count)
-        let results = Mutex<[Differences?]>(Array(repeating: nil, count: items.count))
+        let room = keyRoom == 0 ? 0 : max(4_096, keyRoom / items.count)
         let list = WorkList(items)
         try Crew.run(min(workers, items.count), named: "rows", stop: stop) { _, ending in
             let source = try point.session(.source, parameters[0], stop: ending)
@@ -46,18 +67,11 @@ struct RowPass: Sendable {
             while let item = list.take() {
                 guard !ending.isRequested else { return }
                 let differences = try compare(item, room, source, target)
-                results.withLock { $0[item.index] = differences }
+                let start = Differences(shape: point.tables[item.table].shape, keyRoom: keyRoom)
+                found.withLock { $0.add(item, differences, start) }
             }
         }
-        for (item, differences) in zip(items, results.withLock { $0 }) {
-            guard let differences else { continue }
-            var whole =
-                found[item.table]
-                ?? Differences(shape: point.tables[item.table].shape, keyRoom: keyRoom)
-            whole.append(differences)
-            found[item.table] = whole
-        }
-        return found
+        return found.withLock { $0.tables }
     }
 
     private func compare(

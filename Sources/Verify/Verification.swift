@@ -18,12 +18,12 @@ public final class Verification: Sendable {
     let stop: StopSignal
     let log: Logger
 
-    /// How many keys of differing rows are kept for a repair, in all.
-    static let keyRoom = 100_000
+    /// How many bytes of keys of differing rows are kept for a repair, in all.
+    static let keyRoom = 4 << 20
     /// How often a comparison is begun anew where the first point does not serve.
     private static let attemptLimit = 5
-    /// How often what still differs is repaired again.
-    private static let roundLimit = 20
+    /// How often what still differs is repaired again; each round mends something, or is the last.
+    private static let roundLimit = 10_000
 
     /// A run that has not begun.
     public init(_ options: VerifyOptions, stop: StopSignal, log: Logger) {
@@ -68,7 +68,7 @@ public final class Verification: Sendable {
     // MARK: Comparing
 
     /// The keys of differing rows, by the OID of the source's table.
-    typealias Found = [UInt32: [RowKey]]
+    typealias Found = [UInt32: KeyList]
 
     /// Compares at one point; begins anew where that point does not serve.
     private func compare(only oids: Set<UInt32>?) throws -> (VerifyReport, Found) {

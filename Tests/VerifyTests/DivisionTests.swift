@@ -58,6 +58,11 @@ import Testing
         }
         #expect(division.parts([Bool](repeating: false, count: 6)).isEmpty)
         #expect(division.parts([]).isEmpty)
+        let long = Division.ranges(lower: 0, width: 10, count: 1_000)
+        let shares = long.parts([Bool](repeating: true, count: 1_000))
+        #expect(shares.count == 4)
+        #expect(zip(shares, shares.dropFirst()).allSatisfy { $0.ends(where: $1) })
+        #expect(!parts[0].ends(where: parts[1]))
     }
 
     @Test func `sums are taken modulo two to the 64th`() {
