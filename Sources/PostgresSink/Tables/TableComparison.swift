@@ -176,8 +176,9 @@ struct TableComparison {
                 )
             )
         }
-        if there.identity == "a" {
-            // INSERT could override it, UPDATE cannot: the server knows no such clause there.
+        if there.identity == "a", !keyColumns.contains(column.name) {
+            // COPY and INSERT override it, UPDATE cannot: the server knows no such clause there.
+            // A key is never set by an UPDATE: a row with another key is another row.
             findings.append(
                 finding(
                     "target.identity_always",
