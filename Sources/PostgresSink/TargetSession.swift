@@ -42,6 +42,10 @@ final class TargetSession {
         if connection.serverVersion >= 170_000 {
             try connection.query("SET transaction_timeout = 0")
         }
+        // The sink's session says nothing for as long as the lanes of a snapshot work.
+        if connection.serverVersion >= 140_000 {
+            try connection.query("SET idle_session_timeout = 0")
+        }
         do {
             // As PostgreSQL's own apply worker: what triggers and foreign keys do was done at the
             // source already and comes as changes.

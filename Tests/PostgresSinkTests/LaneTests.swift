@@ -137,6 +137,19 @@ import Testing
         )
     }
 
+    @Test(arguments: PostgresCluster.availableVersions)
+    func `no setting of a role ends a session that waits`(version: PostgresVersion) async throws {
+        let cluster = try await PostgresCluster.start(version: version)
+        var names: [String] = []
+        if version >= .v14 { names.append("idle_session_timeout") }
+        if version >= .v17 { names.append("transaction_timeout") }
+        for name in names { try cluster.psql("ALTER ROLE postgres SET \(name) = '1h'") }
+        let connection = try Connection.open(cluster.laneParameters())
+        let rights = try TargetSession.setUp(connection)
+        #expect(rights.skipsTriggers)
+        for name in names { #expect(try connection.query("SHOW \(name)").text(0, 0) == "0") }
+    }
+
     @Test func `an interval goes in binary only to a server that knows infinite ones`() {
         for type: UInt32 in [1186, 1187] {
             #expect(!BinaryForm.isShared(source: type, target: type, version: 160_009))
