@@ -101,13 +101,14 @@ public struct ConnectionParameters: Sendable {
         return true
     }
 
-    /// Session settings on which the text of values depends, and limits that would end a session.
+    /// Session settings on which the text of values depends, and how it is read, and limits that
+    /// would end a session.
     static let pinnedSettings = [
         "DateStyle": "ISO", "IntervalStyle": "iso_8601", "TimeZone": "UTC",
         "extra_float_digits": "3", "bytea_output": "hex", "lc_monetary": "C",
         "idle_in_transaction_session_timeout": "0", "statement_timeout": "0", "lock_timeout": "0",
         "search_path": "pg_catalog", "xmlbinary": "base64", "quote_all_identifiers": "off",
-        "standard_conforming_strings": "on",
+        "standard_conforming_strings": "on", "array_nulls": "on", "xmloption": "content",
     ]
 
     /// What libpq is given, in the order in which a later one wins: our defaults, the connection

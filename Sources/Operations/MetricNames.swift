@@ -115,6 +115,21 @@ enum MetricNames {
         .counter,
         "Bytes written by the sink."
     )
+    static let sinkRows = Metric(
+        "walrelay_sink_rows_total",
+        .counter,
+        "Rows that a postgresql sink has inserted, updated and deleted, changes folded by key."
+    )
+    static let sinkSurprises = Metric(
+        "walrelay_sink_surprises_total",
+        .counter,
+        "Rows that the target had and should not have had, or the other way round."
+    )
+    static let sinkDeadLetters = Metric(
+        "walrelay_sink_dead_letters_total",
+        .counter,
+        "Changes that the target refused and that went into walrelay.dead_letter."
+    )
     static let reconnects = Metric(
         "walrelay_reconnects_total",
         .counter,

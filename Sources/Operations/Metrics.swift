@@ -32,6 +32,7 @@ struct Metrics {
         addSnapshot(to: &out)
         out.add(MetricNames.sinkCommits, detail("commits"))
         out.add(MetricNames.sinkBytes, detail("bytesWritten"))
+        addRows(to: &out)
         out.add(MetricNames.reconnects, Double(counters.reconnects))
         out.add(MetricNames.errors, Double(counters.errors))
         out.add(MetricNames.residentMemory, process.residentBytes.map(Double.init))
@@ -75,6 +76,34 @@ struct Metrics {
             MetricNames.snapshotBytes,
             tables.map { ([("table", $0.table)], Double($0.bytesCopied)) }
         )
+    }
+
+    /// What only a postgresql sink counts.
+    private func addRows(to out: inout PrometheusText) {
+        func samples(
+            _ label: String,
+            _ details: [(String, String)]
+        ) -> [(labels: [(name: String, value: String)], value: Double)] {
+            details.compactMap { value, name in detail(name).map { ([(label, value)], $0) } }
+        }
+        out.add(
+            MetricNames.sinkRows,
+            samples(
+                "op",
+                [("insert", "rowsInserted"), ("update", "rowsUpdated"), ("delete", "rowsDeleted")]
+            )
+        )
+        out.add(
+            MetricNames.sinkSurprises,
+            samples(
+                "kind",
+                [
+                    ("overwritten", "rowsOverwritten"), ("restored", "rowsRestored"),
+                    ("missing", "rowsMissingOnDelete"),
+                ]
+            )
+        )
+        out.add(MetricNames.sinkDeadLetters, detail("deadLetters"))
     }
 
     private func detail(_ name: String) -> Double? {

@@ -46,6 +46,14 @@ final class TargetSession {
         if connection.serverVersion >= 140_000 {
             try connection.query("SET idle_session_timeout = 0")
         }
+        // The source is told that a commit is durable as soon as it returns: where the database
+        // says that it need not be, a crash would leave the slot ahead of the checkpoint.
+        try connection.query(
+            """
+            SELECT pg_catalog.set_config('synchronous_commit', 'on', false) \
+            WHERE pg_catalog.current_setting('synchronous_commit') = 'off'
+            """
+        )
         do {
             // As PostgreSQL's own apply worker: what triggers and foreign keys do was done at the
             // source already and comes as changes.

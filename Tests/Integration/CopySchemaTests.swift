@@ -71,6 +71,12 @@ extension Acceptance {
             for part in ["public.t", "random()"] {
                 #expect(log.contains(part), "\(part) is missing in \(log)")
             }
+            // Nothing is there of the transaction that comes with the column.
+            #expect(try await task.target("SELECT count(*) FROM t WHERE id > 100") == "0")
+            try await task.target("ALTER TABLE t ADD COLUMN r double precision")
+            try await task.runUntilNow()
+            #expect(try await task.verify(["--repair"]) == .code(0))
+            #expect(try await task.differences() == [])
             try await task.end()
         }
 

@@ -71,6 +71,12 @@ struct CopyTask: Sendable {
         return daemon.stderr
     }
 
+    /// Runs `walrelay verify` to its end and gives how that was.
+    func verify(_ options: [String] = []) async throws -> ExitStatus {
+        let arguments = ["verify", "--config", relay.settingsPath] + options
+        return try await DaemonProcess(arguments).wait(.seconds(300))
+    }
+
     // MARK: Both sides
 
     /// Runs SQL on the source; each statement commits on its own.

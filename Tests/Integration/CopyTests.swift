@@ -64,6 +64,7 @@ extension Acceptance {
             #expect(try await daemon.stop() == .code(0))
             let last = try await task.runUntilNow()
             #expect(try await task.differences(Self.schemas) == [], "seed \(seed)")
+            #expect(try await task.constraints(of: "shop") == [])
             let peak = max(daemon.peakResidentBytes, last.peakResidentBytes)
             #expect(MemoryBound.holds(peak, "a copy, \(task.servers)"))
             try await task.relay.waitUntilNothingIsLeft()
@@ -76,6 +77,8 @@ extension Acceptance {
             let seed = random.seed
             print("WALRELAY_TEST_SEED=\(seed)")
             let (task, tables) = try await Self.makeTask(Pair(source: .v15, target: .v15))
+            // A crash loses commits that their session has not waited for.
+            try await task.target("ALTER DATABASE postgres SET synchronous_commit = off")
             let shop = ShopLoad(task.servers, tables, seed: seed, seconds: Double(seconds))
             let bench = PgbenchLoad(task.servers.source, seconds: seconds, rate: 150)
             let sums = InvariantReader.query(
@@ -98,6 +101,11 @@ extension Acceptance {
             #expect(findings.violations == [], "seed \(seed)")
             #expect(findings.states > 5, "\(findings.looks) looks")
             #expect(try await task.differences(Self.schemas) == [], "seed \(seed)")
+            #expect(try await task.verify() == .code(0))
+            try await task.target(
+                "UPDATE shop.large SET n = n + 1 WHERE n = (SELECT max(n) FROM shop.large)"
+            )
+            #expect(try await task.verify() == .code(65))
             let peak = max(campaign.peakResidentBytes, last.peakResidentBytes)
             #expect(MemoryBound.holds(peak, "\(kills) kills of a copy"))
             print("the reader of the copy: \(findings.looks) looks, \(findings.states) states")
@@ -105,5 +113,24 @@ extension Acceptance {
             let confirmed = try task.relay.slot("confirmed_flush_lsn")
             #expect(try await task.checkpoint("position") == confirmed)
         }
+    }
+}
+
+extension CopyTask {
+    /// The constraints and indexes of a schema that only one side has, apart from partitions'.
+    fileprivate func constraints(of schema: String) async throws -> [String] {
+        let sql = """
+            SET search_path = nowhere;
+            SELECT c.relname, contype::text, pg_get_constraintdef(k.oid) FROM pg_constraint k
+            JOIN pg_class c ON c.oid = conrelid WHERE c.relnamespace = '\(schema)'::regnamespace
+            AND NOT c.relispartition AND c.relkind = 'r' AND contype IN ('p', 'u', 'c', 'f')
+            UNION SELECT t.relname, i.relname, pg_get_indexdef(i.oid) FROM pg_index x
+            JOIN pg_class i ON i.oid = indexrelid JOIN pg_class t ON t.oid = indrelid
+            WHERE t.relnamespace = '\(schema)'::regnamespace AND NOT t.relispartition
+            AND t.relkind = 'r'
+            """
+        let there = Set(try await source(sql).split(separator: "\n"))
+        let copy = Set(try await target(sql).split(separator: "\n"))
+        return there.subtracting(copy).map { "lacks \($0)" }
     }
 }

@@ -58,7 +58,8 @@ struct ShopStatements: Sendable {
         return switch choice {
         case ...12: kinds()
         case ...30: large()
-        case ...40: textKeys()
+        case ...36: textKeys()
+        case ...40: equalKeys()
         case ...48: composite()
         case ...60: bag()
         case ...68: byIndex()
@@ -133,6 +134,27 @@ struct ShopStatements: Sendable {
         default:
             "INSERT INTO \(table) VALUES (\(oddText()), \(oddText()), \(number(0...9)))"
                 + " ON CONFLICT (\(key)) DO UPDATE SET n = excluded.n, \"Größe\" = NULL;"
+        }
+    }
+
+    /// Keys that are written differently and are equal, so that a change of one is none.
+    private mutating func equalKeys() -> String {
+        func one(_ texts: [String]) -> String { texts.randomElement(using: &random) ?? "" }
+        func key() -> [String] {
+            [
+                one(["1", "1.0", "1.00", "2", "'NaN'"]), one(["'-0'", "0", "1"]),
+                one(["'a'", "'a '"]),
+            ]
+        }
+        let (old, new) = (key(), key())
+        let row = "WHERE (k, f, c) = (\(old.joined(separator: ", ")))"
+        return switch number(1...4) {
+        case 1: "DELETE FROM shop.equal_keys \(row);"
+        case 2: "UPDATE shop.equal_keys SET (k, f, c) = (\(new.joined(separator: ", "))) \(row);"
+        case 3: "UPDATE shop.equal_keys SET v = v || '.', k = \(new[0]) \(row) AND k = \(new[0]);"
+        default:
+            "INSERT INTO shop.equal_keys VALUES (\(new.joined(separator: ", ")), '')"
+                + " ON CONFLICT DO NOTHING;"
         }
     }
 

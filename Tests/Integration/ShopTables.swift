@@ -75,6 +75,7 @@ struct ShopTables: Sendable {
             CREATE TABLE shop.items (id bigserial PRIMARY KEY, data jsonb, tags text[],
                 parent int REFERENCES shop.places ON DELETE CASCADE ON UPDATE CASCADE);
             CREATE INDEX ON shop.items (parent);
+            CREATE TABLE shop.equal_keys (k numeric, f float8, c char(3), v text, PRIMARY KEY (c, k, f));
             CREATE TABLE shop.narrow (id serial PRIMARY KEY, a int, b int, c timestamptz, note text);
             INSERT INTO shop.places SELECT i, i, 'p' FROM generate_series(1, 40) i;
             INSERT INTO shop.ledger SELECT i, 100, 'l' FROM generate_series(1, \(Self.ledgerSum / 100)) i;

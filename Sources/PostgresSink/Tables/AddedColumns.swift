@@ -134,11 +134,10 @@ struct AddedColumns: Sendable {
             exit: .refused,
             "\(relation.qualifiedName) got \(what.joined(separator: " and ")) in the transaction "
                 + "committed at \(commit): each row that was there may have a value of its own, "
-                + "which the stream does not bring. Every change before that is in the target",
-            hint: "run \(Self.byHand(untold.map(\.0), of: name, types: types)) on the target, give "
-                + "the rows that are there the values that they should have, and start again: a "
-                + "column that exists is not touched. `walrelay verify --repair` copies the "
-                + "source's values"
+                + "which the stream does not bring",
+            hint: "run \(Self.byHand(untold.map(\.0), of: name, types: types)) on the target and "
+                + "start again: a column that exists is not touched. Then "
+                + "`walrelay verify --repair` copies the source's values into the rows that are older"
         )
     }
 
