@@ -4,11 +4,11 @@
 // server restarts, another transaction was in the way, a failover), what one row is to blame for,
 // and what somebody has to mend on the target whatever the row.
 
-import ChangeModel
-import LibPQ
+public import ChangeModel
+public import LibPQ
 
 /// Errors of the target's server.
-enum TargetErrors {
+public enum TargetErrors {
     /// Whether the same attempt may succeed later, on this server or on the one that takes over.
     static func isTransient(_ error: PostgresError) -> Bool {
         // 25006: a primary that has become a standby while we were connected. 57014: somebody's
@@ -30,7 +30,7 @@ enum TargetErrors {
     /// An error of the connection or of a statement that has nothing to do with a single row.
     ///
     /// `action` says what was attempted and on what.
-    static func error(_ error: PostgresError, while action: String) -> WalrelayError {
+    public static func error(_ error: PostgresError, while action: String) -> WalrelayError {
         let message = "\(action): \(error)"
         if isTransient(error) { return away(error, message) }
         switch error.kind {

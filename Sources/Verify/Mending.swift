@@ -41,7 +41,7 @@ struct Mending {
         )
         var mended = VerifyReport.Mended()
         var start = 0
-        while start < keys.count, mayGoOn() {
+        while start < keys.count, mended.count == 0 || mayGoOn() {
             let batch = Array(keys[start..<min(keys.count, start + Self.batchRows)])
             mended.add(try mend(batch, states, touched))
             start += batch.count

@@ -70,7 +70,10 @@ struct RepairRound {
             guard let source = pending.take() else { return }
             let fold = try verification.fold(source, of: tables, upTo: hold.position)
             for table in tables {
-                guard !hold.isOver, let keys = found[table.source.relation.oid] else { continue }
+                // Each round mends something, however long it took to begin.
+                guard !hold.isOver || hold.outcome.mended.isEmpty,
+                    let keys = found[table.source.relation.oid]
+                else { continue }
                 let mending = Mending(
                     table: table,
                     folded: fold.tables[table.source.relation.oid] ?? FoldedTable(key: []),
@@ -152,6 +155,8 @@ struct RepairRound {
             try body(hold)
             guard hold.elapsed < options.holdLimit else { throw Self.tooLong(hold.elapsed) }
             try writer.query("COMMIT", while: "committing the repair")
+        } catch  where hold.elapsed >= options.holdLimit {
+            throw Self.tooLong(hold.elapsed)
         } catch let error as PostgresError {
             throw Self.refusal(error, after: hold.elapsed)
         }

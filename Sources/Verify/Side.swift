@@ -6,6 +6,7 @@
 import ChangeModel
 import Glibc
 import LibPQ
+import PostgresSink
 
 /// One of the two servers that are compared.
 enum Side: Int, Sendable, CaseIterable {
@@ -14,31 +15,8 @@ enum Side: Int, Sendable, CaseIterable {
 
     /// The error for what libpq or a server said.
     func error(_ error: PostgresError, while action: String) -> WalrelayError {
-        guard self == .target else { return WalrelayError(error, while: action) }
-        let message = "\(action): \(error)"
-        if error.kind == .interrupted { return WalrelayError(error, while: action) }
-        if error.refusesLogin || error.kind == .tls {
-            return WalrelayError(
-                "sink.login_refused",
-                exit: .prerequisite,
-                message,
-                hint: "check user, password, database and tls of sink.postgresql, and the "
-                    + "server's pg_hba.conf"
-            )
-        }
-        if error.kind == .parameters {
-            return WalrelayError("sink.parameters", exit: .settings, message)
-        }
-        if error.isTransient {
-            return WalrelayError(
-                "sink.unreachable",
-                exit: .unreachable,
-                message,
-                hint: "check host and port of sink.postgresql, and whether the server runs",
-                isTransient: true
-            )
-        }
-        return WalrelayError("sink.refused", exit: .prerequisite, message)
+        self == .source
+            ? WalrelayError(error, while: action) : TargetErrors.error(error, while: action)
     }
 }
 
@@ -67,12 +45,9 @@ final class Session {
         if connection.serverVersion >= 170_000 {
             try query("SET transaction_timeout = 0", while: "preparing the session")
         }
-        // A client that is gone is noticed while a long statement runs.
+        // A client that is gone is noticed while a long statement runs; not every platform can.
         if connection.serverVersion >= 140_000 {
-            try query(
-                "SET client_connection_check_interval = '5s'",
-                while: "preparing the session"
-            )
+            _ = try? connection.query("SET client_connection_check_interval = '5s'")
         }
     }
 

@@ -104,6 +104,27 @@ import Testing
         #expect(try pair.target.psql("SELECT count(*) FROM a WHERE v <> ''") == "97")
     }
 
+    @Test func `a repair that takes too long is taken back`() async throws {
+        let pair = try await Pair(
+            """
+            CREATE TABLE a (id int PRIMARY KEY, v text);
+            INSERT INTO a SELECT g, 'v' || g FROM generate_series(1, 3000) g;
+            """
+        )
+        try pair.begin()
+        try pair.target.psql("DELETE FROM a")
+        let error = await #expect(throws: WalrelayError.self) {
+            _ = try await pair.verify(repairs: true) { $0.holdLimit = .milliseconds(3) }
+        }
+        #expect(error?.code == "verify.repair_slow")
+        #expect(error?.exit == .unreachable)
+        #expect(try pair.target.psql("SELECT count(*) FROM a") == "0")
+        // One batch a round: each lets the task go on, and all of them mend it.
+        let mended = try await pair.verify(repairs: true) { $0.holdTarget = .milliseconds(1) }
+        #expect(mended.isEqual)
+        #expect(try mended.table("a").mended?.inserted == 3_000)
+    }
+
     @Test func `a role that may not silence triggers does not repair a table that has some`()
         async throws
     {
