@@ -31,11 +31,11 @@ struct CopyFixtureTests {
         #expect(sums == "\(ShopTables.ledgerSum)")
 
         let wrongs = [
-            "UPDATE shop.narrow SET b = b + 1 WHERE id = 77",
-            "DELETE FROM shop.narrow WHERE id = 77",
+            "UPDATE shop.narrow SET b = b + 1 WHERE id = (SELECT min(id) FROM shop.narrow)",
+            "DELETE FROM shop.narrow WHERE id = (SELECT min(id) FROM shop.narrow)",
             "INSERT INTO shop.narrow (id) VALUES (-1)",
-            "UPDATE shop.narrow SET note = NULL WHERE id = 77",
-            "UPDATE shop.narrow SET note = '' WHERE id = 77",
+            "UPDATE shop.narrow SET note = NULL WHERE id = (SELECT min(id) FROM shop.narrow)",
+            "UPDATE shop.narrow SET note = '' WHERE id = (SELECT min(id) FROM shop.narrow)",
             "INSERT INTO shop.bag SELECT * FROM shop.bag LIMIT 1",
             "UPDATE shop.bag SET v = 1.5 WHERE ctid = (SELECT ctid FROM shop.bag "
                 + "WHERE v::text = '1.50' LIMIT 1)",

@@ -46,6 +46,9 @@ struct ShopLoad: Sendable {
         let errors = clients.reduce(into: [:]) { $0.merge($1.errors, uniquingKeysWith: +) }
         let unmeant = errors.filter { !Self.meant.contains($0.key) }
         guard unmeant.isEmpty else { throw SupportError("the load was refused: \(errors)") }
+        guard clients.allSatisfy({ $0.connections == 1 }) else {
+            throw SupportError("clients ended early: \(clients.map(\.connections)) connections")
+        }
         guard count > 0 else { throw SupportError("the load sent nothing") }
         print("the shop's load: \(count) transactions, errors \(errors)")
     }

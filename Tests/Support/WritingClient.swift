@@ -14,6 +14,7 @@ public final class WritingClient: Sendable {
     private let isStopped = Atomic(false)
     private let isRunning = Atomic(true)
     private let sent = Atomic<Int>(0)
+    private let begun = Atomic<Int>(0)
     private let answers = Mutex(Answers())
 
     private struct Answers {
@@ -48,6 +49,9 @@ public final class WritingClient: Sendable {
     /// How many texts were given to the connection.
     public var count: Int { sent.load(ordering: .relaxed) }
 
+    /// How many connections there were: one, unless the server or psql went away.
+    public var connections: Int { begun.load(ordering: .relaxed) }
+
     /// How often each SQLSTATE was answered.
     public var errors: [String: Int] { answers.withLock(\.refusals) }
 
@@ -76,6 +80,11 @@ public final class WritingClient: Sendable {
             close(output)
         }
         _ = fcntl(output, F_SETFL, O_NONBLOCK)
+        begun.add(1, ordering: .relaxed)
+        // Older ones do not know how to print an SQLSTATE alone.
+        let version = max(cluster.version, .v15)
+        var environment = version.environment
+        for name in ["PGHOST", "PGPORT", "PGUSER"] { environment[name] = cluster.environment[name] }
         let psql: ChildProcess
         do {
             defer {
@@ -83,9 +92,9 @@ public final class WritingClient: Sendable {
                 close(outputEnd)
             }
             psql = try ChildProcess(
-                cluster.program("psql"),
+                version.program("psql"),
                 ["-AtXq", "-v", "VERBOSITY=sqlstate", "-d", database, "-f", "-"],
-                environment: cluster.environment,
+                environment: environment,
                 stdin: ends[1],
                 stderr: outputEnd
             )
