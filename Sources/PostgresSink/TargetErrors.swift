@@ -79,8 +79,10 @@ public enum TargetErrors {
             case (.server, _): ""
             default: "check sink.postgresql.host and port, and whether the target runs"
             }
+        // A deadlock or a serialization failure: the server is there, and somebody else works on it.
+        let isConflict = error.kind == .server && error.sqlState.hasPrefix("40")
         return WalrelayError(
-            "sink.unreachable",
+            isConflict ? "sink.conflict" : "sink.unreachable",
             exit: .unreachable,
             message,
             hint: hint,

@@ -13,7 +13,7 @@ struct TargetErrorsTests {
 
     @Test(
         arguments: [
-            ("40001", .server, "sink.unreachable", .unreachable),
+            ("40001", .server, "sink.conflict", .unreachable),
             ("25006", .server, "sink.unreachable", .unreachable),
             ("57014", .server, "sink.unreachable", .unreachable),
             ("57P01", .server, "sink.unreachable", .unreachable),

@@ -133,7 +133,8 @@ struct AddedColumns: Sendable {
             "sink.volatile_default",
             exit: .refused,
             "\(relation.qualifiedName) got \(what.joined(separator: " and ")) in the transaction "
-                + "committed at \(commit): each row that was there may have a value of its own, "
+                + "committed at \(commit): each row that was there may have a value of its own "
+                + "(the default is volatile, or the table was rewritten since), "
                 + "which the stream does not bring",
             hint: "run \(Self.byHand(untold.map(\.0), of: name, types: types)) on the target and "
                 + "start again: a column that exists is not touched. Then "
