@@ -75,8 +75,6 @@ public struct StreamReader: ~Copyable {
 
     /// After so many bytes the loop looks at everything else before it receives more.
     private static let drainBytes = 1 << 20
-    /// A receive of fewer bytes has emptied the socket.
-    private static let caughtUpBytes = 8 << 10
 
     private var pace = ReceivePace()
     /// A closed batch that the queue had no room for.
@@ -175,11 +173,7 @@ public struct StreamReader: ~Copyable {
             case .ended:
                 throw StreamFault.error(stream.verdict(), options: options, at: position.received)
             case .wouldBlock:
-                // A receive that brought little has caught up with the sender: to go on at once
-                // would be a system call for each of its messages.
-                if bytesDrained - bytesAtReceive < Self.caughtUpBytes
-                    || bytesDrained > Self.drainBytes
-                {
+                if bytesDrained == bytesAtReceive || bytesDrained > Self.drainBytes {
                     return bytesDrained > 0
                 }
                 bytesAtReceive = bytesDrained
