@@ -112,7 +112,7 @@ struct ApplyTarget: ~Copyable {
             schema: "shop",
             name: name,
             replicaIdentity: key.isEmpty ? .full : .default,
-            columns: columns.map { Column(name: $0.name, typeOID: $0.typeOID, isKey: $0.isKey) }
+            columns: columns.map { Column(name: $0.name, typeOID: 25, isKey: $0.isKey) }
         )
         return TargetTable(
             relation: RelationVersion(

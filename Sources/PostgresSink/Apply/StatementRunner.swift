@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From rows to the wire: picks the cells that a statement takes, makes arrays or the rows of a COPY
-// of them and has the server execute it. All memory is kept from use to use; what one huge row
-// needed is given back.
+// From rows to the wire: picks the cells that a statement takes, makes arrays or COPY text of them
+// and has the server execute it. All memory is kept from use to use; what one huge row needed is
+// given back.
 
 import ChangeModel
 import LibPQ
@@ -10,13 +10,12 @@ import LibPQ
 /// Executes statements on sets of rows; one for a session on the target.
 struct StatementRunner: ~Copyable {
     /// Bytes of values that a COPY gathers before it hands them to the socket.
-    private static let sliceBytes = 256 << 10
+    private static let copyBytes = 256 << 10
 
     private var statements: StatementCache
     private var picked = PickedRows()
     private var arrays = TextArrays()
-    private var binaryTables = BinaryTables()
-    private var copyBytes = WireBuffer(capacity: 64 << 10)
+    private var copyText = WireBuffer(capacity: 64 << 10)
 
     /// A runner for a new session that keeps at most `statementLimit` statements prepared.
     init(statementLimit: Int = 256) {
@@ -26,7 +25,6 @@ struct StatementRunner: ~Copyable {
     /// Forgets what was prepared: the session is gone.
     mutating func forget() {
         statements.removeAll()
-        binaryTables.removeAll()
     }
 
     /// Executes a statement on as many of the rows from `next` on as it takes; blocks.
@@ -109,45 +107,18 @@ struct StatementRunner: ~Copyable {
     }
 
     /// Copies whole rows into the table and returns how many the server took; blocks.
-    ///
-    /// Binary as far as every value is understood, and the rest as text.
     mutating func copy(
         _ rows: [NetRow],
         from source: some CellSource,
         _ scope: WriteScope,
         on connection: borrowing Connection
     ) throws -> Int {
-        var next = 0
-        var count = 0
-        if !rows.isEmpty, let values = binaryTables.values(of: scope.table, on: connection) {
-            count += try copy(rows, &next, as: values, from: source, scope, on: connection)
-        }
-        if next < rows.count {
-            count += try copy(rows, &next, as: nil, from: source, scope, on: connection)
-        }
-        return count
-    }
-
-    /// Copies in one format, as text where `values` is `nil`; moves `next` to the rows that it
-    /// does not take.
-    private mutating func copy(
-        _ rows: [NetRow],
-        _ next: inout Int,
-        as values: [BinaryValue]?,
-        from source: some CellSource,
-        _ scope: WriteScope,
-        on connection: borrowing Connection
-    ) throws -> Int {
-        let columns = Array(scope.table.columns.indices)
-        let first = next
-        var isOpen = false
-        var isUnderstood = true
-        copyBytes.removeAll()
-        defer { copyBytes.removeAll() }
-        if values != nil { copyBytes.appendBinaryHeader() }
+        try connection.beginCopyIn(TableStatement.copy(scope.table), within: .seconds(600))
         do {
-            while isUnderstood, next < rows.count {
-                let rest = picked.fill(
+            let columns = Array(scope.table.columns.indices)
+            var next = 0
+            while next < rows.count {
+                next = picked.fill(
                     rows,
                     next..<rows.count,
                     columns: columns,
@@ -155,50 +126,33 @@ struct StatementRunner: ~Copyable {
                     in: scope.batch,
                     limits: .copy
                 )
-                isUnderstood = try append(as: values, scope)
-                if isUnderstood { next = rest }
-                let isLast = !isUnderstood || next == rows.count
-                // The server is asked only once there is something for it.
-                guard next > first else { return 0 }
-                if isLast, values != nil { copyBytes.appendBinaryTrailer() }
-                guard isLast || copyBytes.count >= Self.sliceBytes else { continue }
-                if !isOpen {
-                    let statement = TableStatement.copy(scope.table, isBinary: values != nil)
-                    try connection.beginCopyIn(statement, within: .seconds(600))
-                    isOpen = true
+                let isSound = scope.batch.bytes.withUnsafeBytes {
+                    copyText.appendCopyText(picked, arena: $0)
                 }
-                try flushCopy(on: connection)
+                guard isSound else { throw scope.inconsistency }
+                if copyText.count >= Self.copyBytes || next == rows.count {
+                    try flushCopy(on: connection)
+                }
             }
         } catch {
-            if isOpen { connection.abandonCopyIn("walrelay gave it up") }
+            copyText.removeAll()
+            connection.abandonCopyIn("walrelay gave it up")
             throw error
         }
         return try connection.endCopyIn()
     }
 
-    /// Appends the picked rows; false, and nothing is appended, where one has to go as text.
-    private mutating func append(as values: [BinaryValue]?, _ scope: WriteScope) throws -> Bool {
-        let outcome: CopyRowsOutcome = scope.batch.bytes.withUnsafeBytes { arena in
-            guard let values else {
-                return copyBytes.appendCopyText(picked, arena: arena) ? .whole : .unsound
-            }
-            return copyBytes.appendCopyBinary(picked, as: values, arena: arena)
-        }
-        guard outcome != .unsound else { throw scope.inconsistency }
-        return outcome == .whole
-    }
-
     /// In slices: libpq keeps the memory that it needed for what it was given at once.
     private mutating func flushCopy(on connection: borrowing Connection) throws {
-        try copyBytes.withUnsafeBytes { bytes in
+        try copyText.withUnsafeBytes { bytes in
             var first = 0
             while first < bytes.count {
-                let end = min(bytes.count, first + Self.sliceBytes)
+                let end = min(bytes.count, first + Self.copyBytes)
                 try connection.copyIn(UnsafeRawBufferPointer(rebasing: bytes[first..<end]))
                 first = end
             }
         }
-        copyBytes.removeAll()
+        copyText.removeAll()
     }
 
     private mutating func fillArrays(_ scope: WriteScope) throws {

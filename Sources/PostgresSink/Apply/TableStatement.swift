@@ -146,10 +146,10 @@ struct TableStatement: Sendable {
     }
 
     /// COPY's statement for whole rows.
-    static func copy(_ table: TargetTable, isBinary: Bool) -> String {
+    static func copy(_ table: TargetTable) -> String {
         let names = table.columns.indices.map { table.quoted($0) }.joined(separator: ", ")
         let list = names.isEmpty ? "" : " (\(names))"
-        return "COPY \(table.qualifiedName)\(list) FROM STDIN\(isBinary ? " (FORMAT binary)" : "")"
+        return "COPY \(table.qualifiedName)\(list) FROM STDIN"
     }
 }
 

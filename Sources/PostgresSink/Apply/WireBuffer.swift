@@ -48,9 +48,6 @@ struct WireBuffer: ~Copyable {
         start = .allocate(byteCount: room, alignment: 16)
     }
 
-    /// Forgets what was appended since there were `length` bytes.
-    mutating func cut(to length: Int) { count = min(count, max(0, length)) }
-
     /// Where the next byte goes; valid until the next `reserve`.
     @inline(__always)
     var end: UnsafeMutableRawPointer { start + count }
