@@ -58,8 +58,7 @@ public final class PostgresSink: Sink {
 
     /// Connects and reads the task's checkpoint; changes nothing.
     ///
-    /// Throws `sink.unreachable`, `sink.login_refused`, `sink.checkpoint_malformed` and
-    /// `sink.standby`.
+    /// Throws `sink.unreachable`, `sink.login_refused` and `sink.checkpoint_malformed`.
     public func open() throws -> Checkpoint? {
         let session = try TargetSession(options.target, patience: patience)
         durable = try attempt("reading walrelay.checkpoint") {
@@ -72,8 +71,8 @@ public final class PostgresSink: Sink {
 
     /// Holds the target's tables against the source's; changes nothing.
     ///
-    /// Throws `sink.tables_unfit`, which lists all that is to be mended, `sink.table_claimed` and
-    /// `sink.table_not_empty`.
+    /// Throws `sink.tables_unfit`, which lists all that is to be mended, `sink.table_claimed`,
+    /// `sink.table_not_empty`, and `sink.standby` where a task that is under way may wait.
     public func inspect(_ relations: [Relation], types: [TypeEntry]) throws {
         let session = try usable()
         try attempt("inspecting the target's tables") {

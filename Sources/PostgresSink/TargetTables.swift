@@ -63,10 +63,24 @@ final class TargetTables {
                 metadata: ["check": "\(finding.id)"]
             )
         }
+        if checkpoint?.snapshot == .complete { try waitForPrimary(findings) }
         try TargetFinding.refuse(findings)
         if options.takesSnapshot, checkpoint?.snapshot != .complete {
             try refuseFilled(relations, claims: claims, on: session)
         }
+    }
+
+    /// While a failover is under way the old primary may come back before the new one has its
+    /// address: a task that was writing there waits for that.
+    private func waitForPrimary(_ findings: [TargetFinding]) throws(WalrelayError) {
+        guard let standby = findings.first(where: { $0.id == "target.standby" }) else { return }
+        throw WalrelayError(
+            "sink.standby",
+            exit: .prerequisite,
+            "The target at \(options.target.destination) has become a standby",
+            hint: standby.mend,
+            isTransient: true
+        )
     }
 
     /// What `inspect` would warn of and throw, and what is as it has to be; changes nothing.
