@@ -10,6 +10,7 @@ import LibPQ
 import Logging
 import Operations
 import Pipeline
+import PostgresSink
 import Settings
 import UnixSignals
 import Verify
@@ -93,11 +94,16 @@ extension Settings {
             )
         }
         let task = try taskOptions()
+        let target = try SinkAssembly.postgresOptions(
+            section,
+            self,
+            database: task.source.database
+        )
         let makeSink = try SinkAssembly.sink(self, database: task.source.database, log: log)
         var options = VerifyOptions(
             task: self.task,
             source: task.source,
-            target: try section.connection.parameters(),
+            target: target.target,
             selection: tables,
             catchUp: { [self] lsn in
                 var task = task
@@ -118,14 +124,8 @@ extension Settings {
         )
         options.workers = snapshot.workers
         options.waitLimit = retry.limit
-        options.targetName = { [tables] relation in
-            let own = tables.rule(schema: relation.schema, name: relation.name)?.target
-            if let own { return own }
-            guard case .named(let schema) = section.schema else {
-                return TableName(schema: relation.schema, name: relation.name)
-            }
-            return TableName(schema: schema, name: relation.name)
-        }
+        let naming = TableNaming(schema: target.schema, selection: target.selection)
+        options.targetName = { naming.target(of: $0) }
         return options
     }
 }

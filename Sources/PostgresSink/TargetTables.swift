@@ -2,7 +2,7 @@
 //
 // The tables that a task writes to, from before they exist to each version that the stream brings:
 //
-//   inspect → prepare (make, empty, claim) → rows → finishSnapshot (keys, indexes, statistics)
+//   inspect → prepare (make, empty, claim) → rows → finishKeys → finishIndexes (and statistics)
 //   table(for:) gives, once a version, what the changes of a relation are written with
 
 import ChangeModel
@@ -65,7 +65,7 @@ final class TargetTables {
         }
         if checkpoint?.snapshot == .complete { try waitForPrimary(findings) }
         try TargetFinding.refuse(findings)
-        if options.takesSnapshot, checkpoint?.snapshot != .complete {
+        if checkpoint?.snapshot != .complete {
             try refuseFilled(relations, claims: claims, on: session)
         }
     }
@@ -94,7 +94,7 @@ final class TargetTables {
         var findings = try tableFindings(relations, types: types, claims: claims, on: session)
         do {
             try claims.refuseOthers(relations.map(naming.target(of:)))
-            if options.takesSnapshot, checkpoint?.snapshot != .complete {
+            if checkpoint?.snapshot != .complete {
                 try refuseFilled(relations, claims: claims, on: session)
             }
         } catch let error as WalrelayError {
@@ -140,11 +140,13 @@ final class TargetTables {
         }
     }
 
+    /// Throws where rows of a snapshot would meet rows that the settings do not allow for.
     private func refuseFilled(
         _ relations: [Relation],
         claims: TableClaims,
         on session: TargetSession
     ) throws {
+        guard options.takesSnapshot else { return }
         let filled = try filledTables(relations, on: session.connection)
             .filter { claims.own[$0] == nil }
         guard !filled.isEmpty, options.ifNotEmpty != .truncate else { return }
@@ -207,7 +209,8 @@ final class TargetTables {
         let claims = try TableClaims(task: options.task, on: session.connection)
         let names = relations.map(naming.target(of:))
         try claims.refuseOthers(names)
-        try refuseFilledNow(relations, claims: claims, on: session)
+        // Looked at before, but somebody may have filled one while the slot was being made.
+        try refuseFilled(relations, claims: claims, on: session)
         var made: [TableName] = []
         if options.createTables {
             let maker = TableMaker(source: source, naming: naming)
@@ -241,15 +244,6 @@ final class TargetTables {
                 uniquingKeysWith: { first, _ in first }
             )
         )
-    }
-
-    private func refuseFilledNow(
-        _ relations: [Relation],
-        claims: TableClaims,
-        on session: TargetSession
-    ) throws {
-        // Looked at before, but somebody may have filled one while the slot was being made.
-        if options.takesSnapshot { try refuseFilled(relations, claims: claims, on: session) }
     }
 
     /// What the lanes of a snapshot write with; for any thread.

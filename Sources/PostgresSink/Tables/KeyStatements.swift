@@ -62,20 +62,6 @@ extension TableMaker {
         }
     }
 
-    /// Makes keys; blocks for as long as the server builds them.
-    ///
-    /// Throws `sink.table_not_made` for what the target refuses.
-    static func makeKeys(
-        _ statements: [TargetStatement],
-        on target: borrowing Connection
-    ) throws(WalrelayError) {
-        for statement in statements {
-            try Asking.making("the \(statement.what)") { () throws(PostgresError) in
-                _ = try target.query(statement.sql, within: Connection.statementLimit)
-            }
-        }
-    }
-
     private static func keyStatements(
         of definition: TableDefinition,
         as table: TableName,
