@@ -42,9 +42,17 @@ let unixSignals = Target.Dependency.product(
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 let flyingFox = Target.Dependency.product(name: "FlyingFox", package: "FlyingFox")
 
+/// What only a build with the kafka sink needs: `swift build --disable-default-traits` has neither
+/// the sink nor librdkafka.
+let kafka = TargetDependencyCondition.when(traits: ["Kafka"])
+
 let package = Package(
     name: "walrelay",
     products: [.executable(name: "walrelay", targets: ["walrelay"])],
+    traits: [
+        .trait(name: "Kafka", description: "The kafka sink; needs librdkafka."),
+        .default(enabledTraits: ["Kafka"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
@@ -54,7 +62,10 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(
+            name: "CRDKafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
         room("LibPQ", ["CLibPQ", "ChangeModel"]),
+        room("LibRDKafka", [.target(name: "CRDKafka", condition: kafka), logging]),
         room("ChangeModel"),
         room("PgOutput", ["ChangeModel"]),
         room("Replication", ["LibPQ", "ChangeModel", "PgOutput", logging]),
@@ -62,6 +73,7 @@ let package = Package(
         room("Snapshot", ["LibPQ", "ChangeModel", "PgOutput", "Replication", "Sink"]),
         room("NDJSONSink", ["ChangeModel", "Sink", logging]),
         room("PostgresSink", ["LibPQ", "ChangeModel", "Sink", logging]),
+        room("KafkaSink", ["ChangeModel", "LibRDKafka", "Sink", logging]),
         room("Pipeline", ["LibPQ", "ChangeModel", "Replication", "Snapshot", "Sink", logging]),
         room(
             "Verify",
@@ -75,13 +87,15 @@ let package = Package(
             "Commands",
             [
                 "LibPQ", "ChangeModel", "Replication", "Snapshot", "Sink", "NDJSONSink",
-                "PostgresSink", "Verify", "Pipeline", "Settings", "Operations", argumentParser,
-                logging, lifecycle, unixSignals,
+                "PostgresSink", .target(name: "KafkaSink", condition: kafka), "Verify",
+                "Pipeline", "Settings", "Operations", argumentParser, logging, lifecycle,
+                unixSignals,
             ]),
         .executableTarget(name: "walrelay", dependencies: ["Commands"], swiftSettings: house),
 
         .target(name: "Support", dependencies: [], path: "Tests/Support", swiftSettings: house),
         tests("LibPQ", ["Support"]),
+        tests("LibRDKafka", [.target(name: "CRDKafka", condition: kafka), "Support", logging]),
         tests("ChangeModel"),
         tests("PgOutput", ["ChangeModel"], exclude: ["Corpus"]),
         tests("Replication", ["ChangeModel", "PgOutput", "LibPQ", "Support", logging]),
@@ -91,6 +105,12 @@ let package = Package(
         tests(
             "PostgresSink",
             ["ChangeModel", "LibPQ", "Replication", "Sink", "Snapshot", "Support", logging]),
+        tests(
+            "KafkaSink",
+            [
+                "ChangeModel", .target(name: "CRDKafka", condition: kafka), "LibRDKafka", "Sink",
+                "Support", logging,
+            ]),
         tests("Verify", ["ChangeModel", "LibPQ", "Replication", "Support", logging]),
         tests(
             "Pipeline", ["ChangeModel", "LibPQ", "Replication", "Sink", "Support", logging]),
