@@ -48,6 +48,8 @@ public struct Relation: Sendable, Hashable, Codable {
     public var replicaIdentity: ReplicaIdentity
     /// The published columns in the server's order.
     public var columns: [Column]
+    /// The names of the primary key's columns; empty where there is none or nobody has asked.
+    public var primaryKey: [String] = []
 
     /// Creates a relation.
     public init(
@@ -55,13 +57,40 @@ public struct Relation: Sendable, Hashable, Codable {
         schema: String,
         name: String,
         replicaIdentity: ReplicaIdentity,
-        columns: [Column]
+        columns: [Column],
+        primaryKey: [String] = []
     ) {
         self.oid = oid
         self.schema = schema
         self.name = name
         self.replicaIdentity = replicaIdentity
         self.columns = columns
+        self.primaryKey = primaryKey
+    }
+
+    /// Reads what a checkpoint holds; one of before there was a primary key in it has none.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        oid = try container.decode(UInt32.self, forKey: .oid)
+        schema = try container.decode(String.self, forKey: .schema)
+        name = try container.decode(String.self, forKey: .name)
+        replicaIdentity = try container.decode(ReplicaIdentity.self, forKey: .replicaIdentity)
+        columns = try container.decode([Column].self, forKey: .columns)
+        primaryKey = try container.decodeIfPresent([String].self, forKey: .primaryKey) ?? []
+    }
+
+    /// The columns that name a row in an event's key, ascending indices into `columns`.
+    ///
+    /// The replica identity's, since a delete brings nothing else; under FULL and NOTHING, where
+    /// the identity is no key, the primary key's. Empty where the table has no such key.
+    public var eventKey: [Int] {
+        switch replicaIdentity {
+        case .default, .index:
+            return columns.indices.filter { columns[$0].isKey }
+        case .full, .nothing:
+            let key = columns.indices.filter { primaryKey.contains(columns[$0].name) }
+            return key.count == primaryKey.count ? key : []
+        }
     }
 
     /// `schema.name`, for people; not quoted, so never for SQL.
