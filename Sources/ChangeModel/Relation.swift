@@ -48,8 +48,10 @@ public struct Relation: Sendable, Hashable, Codable {
     public var replicaIdentity: ReplicaIdentity
     /// The published columns in the server's order.
     public var columns: [Column]
-    /// The names of the primary key's columns; empty where there is none or nobody has asked.
-    public var primaryKey: [String] = []
+    /// The primary key's columns in the index's order, published or not; empty where there is none.
+    ///
+    /// The stream does not say it: this is what the catalog said when it was asked last.
+    public var primaryKey: [String]
 
     /// Creates a relation.
     public init(
@@ -68,33 +70,41 @@ public struct Relation: Sendable, Hashable, Codable {
         self.primaryKey = primaryKey
     }
 
-    /// Reads what a checkpoint holds; one of before there was a primary key in it has none.
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.container(keyedBy: CodingKeys.self)
-        oid = try container.decode(UInt32.self, forKey: .oid)
-        schema = try container.decode(String.self, forKey: .schema)
-        name = try container.decode(String.self, forKey: .name)
-        replicaIdentity = try container.decode(ReplicaIdentity.self, forKey: .replicaIdentity)
-        columns = try container.decode([Column].self, forKey: .columns)
-        primaryKey = try container.decodeIfPresent([String].self, forKey: .primaryKey) ?? []
-    }
+    /// `schema.name`, for people; not quoted, so never for SQL.
+    public var qualifiedName: String { "\(schema).\(name)" }
 
-    /// The columns that name a row in an event's key, ascending indices into `columns`.
+    /// The columns by which events of this table are told apart, as ascending indices of `columns`.
     ///
-    /// The replica identity's, since a delete brings nothing else; under FULL and NOTHING, where
-    /// the identity is no key, the primary key's. Empty where the table has no such key.
+    /// The replica identity's where it is a key: then a delete brings these columns and no others.
+    /// Otherwise the primary key's, if all of it is published. Empty where there is neither: then
+    /// nothing tells two rows apart but their place in the stream.
     public var eventKey: [Int] {
         switch replicaIdentity {
         case .default, .index:
-            return columns.indices.filter { columns[$0].isKey }
-        case .full, .nothing:
-            let key = columns.indices.filter { primaryKey.contains(columns[$0].name) }
-            return key.count == primaryKey.count ? key : []
+            let identity = columns.indices.filter { columns[$0].isKey }
+            if !identity.isEmpty { return identity }
+        case .full, .nothing: break
         }
+        // Not in the order of the index: so it is the same whether the catalog has been asked yet.
+        let names = Set(primaryKey)
+        let indices = columns.indices.filter { names.contains(columns[$0].name) }
+        return indices.count == names.count ? indices : []
     }
+}
 
-    /// `schema.name`, for people; not quoted, so never for SQL.
-    public var qualifiedName: String { "\(schema).\(name)" }
+extension Relation {
+    /// Decodes a relation; one that an earlier version wrote has no primary key.
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        self.init(
+            oid: try values.decode(UInt32.self, forKey: .oid),
+            schema: try values.decode(String.self, forKey: .schema),
+            name: try values.decode(String.self, forKey: .name),
+            replicaIdentity: try values.decode(ReplicaIdentity.self, forKey: .replicaIdentity),
+            columns: try values.decode([Column].self, forKey: .columns),
+            primaryKey: try values.decodeIfPresent([String].self, forKey: .primaryKey) ?? []
+        )
+    }
 }
 
 /// A relation together with its resolved column types, as one span of the stream saw it.
