@@ -111,10 +111,13 @@ public final class Admin {
             var answer: UnsafePointer<rd_kafka_metadata>?
             let code = rd_kafka_metadata(client.handle, 0, nil, &answer, left.kafkaMilliseconds)
             client.serve()
-            if code == RD_KAFKA_RESP_ERR_NO_ERROR, let answer { return answer }
+            if code == RD_KAFKA_RESP_ERR_NO_ERROR, let answer {
+                client.forgetLastError()
+                return answer
+            }
             let error = KafkaError(code, while: "asking for metadata")
-            guard error.isRetriable, ContinuousClock.now < deadline else { throw error }
-            guard client.keepWaiting() else { throw .stopped }
+            guard error.isRetriable else { throw error }
+            try client.goOnWaiting(until: deadline, "asking for metadata")
             client.serve(max(.zero, .milliseconds(50) - (.now - began)))
             slice = min(slice * 2, .seconds(4))
         }

@@ -145,15 +145,13 @@ extension Admin {
             if let event {
                 let code = rd_kafka_event_error(event)
                 if rd_kafka_event_type(event) == type, code == RD_KAFKA_RESP_ERR_NO_ERROR {
+                    client.forgetLastError()
                     return event
                 }
                 defer { rd_kafka_event_destroy(event) }
                 throw error(code, rd_kafka_event_error_string(event), "asking the cluster")
             }
-            guard ContinuousClock.now < deadline else {
-                throw .timedOut("the cluster did not answer in time")
-            }
-            guard client.keepWaiting() else { throw .stopped }
+            try client.goOnWaiting(until: deadline, "asking the cluster")
         }
     }
 

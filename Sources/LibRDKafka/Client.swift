@@ -113,6 +113,26 @@ final class Client {
     /// Forgets the last error: the broker has answered since.
     func forgetLastError() { lastError = nil }
 
+    /// Returns where it is worth to wait on: throws what the wait is ended by.
+    ///
+    /// Throws the connection's last error where the time is over or no time would help.
+    func goOnWaiting(
+        until deadline: ContinuousClock.Instant,
+        _ action: String
+    ) throws(KafkaError) {
+        if let lastError, lastError.kind == .authentication { throw lastError }
+        guard ContinuousClock.now < deadline else { throw outOfTime(action) }
+        guard keepWaiting() else { throw .stopped }
+    }
+
+    /// A retriable error that says why there was no answer, where the connection said it.
+    func outOfTime(_ action: String) -> KafkaError {
+        var error = lastError ?? KafkaError(RD_KAFKA_RESP_ERR__TIMED_OUT)
+        error.text = "\(action): no answer in time\(lastError.map { "; \($0.text)" } ?? "")"
+        error.isRetriable = true
+        return error
+    }
+
     /// The error after which the instance is of no more use, if there was one.
     var fatalError: KafkaError? {
         var reason = [CChar](repeating: 0, count: 512)

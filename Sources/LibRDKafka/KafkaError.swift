@@ -147,9 +147,5 @@ extension KafkaError {
         text: "stopped while waiting",
         kind: .interrupted
     )
-
-    static func timedOut(_ text: String) -> KafkaError {
-        KafkaError(code: RD_KAFKA_RESP_ERR__TIMED_OUT.rawValue, text: text, isRetriable: true)
-    }
 }
 #endif
