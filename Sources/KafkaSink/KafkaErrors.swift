@@ -26,13 +26,13 @@ struct KafkaErrors {
     /// The name that the brokers know us by; `nil` where it is not in the settings.
     let user: String?
 
-    init(_ options: KafkaSinkOptions, transactionalID: String?) {
+    init(_ options: KafkaSinkOptions) {
         names = TopicNames(prefix: options.topicPrefix)
         brokers =
             options.properties["bootstrap.servers"]
             ?? options.properties["metadata.broker.list"] ?? ""
         user = options.properties["sasl.username"]
-        self.transactionalID = transactionalID
+        transactionalID = options.transactional ? options.transactionalID : nil
     }
 
     /// The error of something that was tried on an object.
@@ -209,6 +209,31 @@ struct KafkaErrors {
             hint: "its changes are sent again; where that comes back, set a higher "
                 + "transaction.timeout.ms in sink.kafka.properties",
             isTransient: true
+        )
+    }
+
+    /// A broker takes less than was known here.
+    func refusedSize(_ failure: DeliveryFailure) -> WalrelayError {
+        let key = failure.key.map { String(decoding: $0, as: UTF8.self) } ?? "none"
+        return WalrelayError(
+            "sink.record_too_large",
+            exit: .refused,
+            "A batch with the record of key \(key), at \(LSN(failure.tag)), is larger than "
+                + "\(failure.topic) takes",
+            hint: "raise max.message.bytes of the topic, or lower batch.size in "
+                + "sink.kafka.properties"
+        )
+    }
+
+    func tooLarge(_ record: OversizeRecord) -> WalrelayError {
+        WalrelayError(
+            "sink.record_too_large",
+            exit: .refused,
+            "The event of \(record.table) with key \(record.keyText), at \(record.lsn) in the "
+                + "transaction at \(record.commitLSN), has \(record.bytes) bytes, and "
+                + "\(record.topic) takes \(record.limit)",
+            hint: "raise max.message.bytes of the topic and message.max.bytes in "
+                + "sink.kafka.properties, or set sink.kafka.onOversize: deadLetter"
         )
     }
 

@@ -55,21 +55,18 @@ struct CheckpointLog {
         var places: [[UInt8]: Int] = [:]
         for index in parts.indices { places[partKey(read.document.number, index)] = index }
         var missing = parts.count
-        do throws(KafkaError) {
-            try tail.newestByKey(
-                of: topic,
-                within: max(.seconds(1), deadline - .now),
-                where: { places[Array($0)] != nil },
-                { found in
-                    // A reader of the newest may be handed what came after the record.
-                    if let index = places[found.key], parts[index] == nil {
-                        parts[index] = found.value ?? []
-                        missing -= 1
-                    }
-                    return missing > 0
+        try tail.newestByKey(
+            of: topic,
+            within: max(.seconds(1), deadline - .now),
+            where: { places[Array($0)] != nil },
+            { found in
+                if let index = places[found.key], parts[index] == nil {
+                    parts[index] = found.value ?? []
+                    missing -= 1
                 }
-            )
-        } catch { throw error }
+                return missing > 0
+            }
+        )
         guard missing == 0 else {
             throw MalformedCheckpoint(
                 "\(missing) of the \(parts.count) parts of its document are gone"
@@ -78,7 +75,7 @@ struct CheckpointLog {
         return try CheckpointRecord.stored(
             read,
             parts: parts.compactMap { $0 },
-            offset: newest.offset
+            record: value
         )
     }
 
@@ -146,6 +143,21 @@ struct CheckpointLog {
         }
         try record.encode(checkpoint, partial: partial, document: mark)
         try body(key, record.bytes)
+    }
+
+    /// What `records` has handed over, as it will be read.
+    func stored(
+        _ checkpoint: Checkpoint,
+        partial: PartialTransaction?,
+        partitions: [String: Int]
+    ) -> StoredCheckpoint {
+        StoredCheckpoint(
+            checkpoint: checkpoint,
+            partial: partial,
+            partitions: partitions,
+            document: mark,
+            record: record.bytes
+        )
     }
 
     private mutating func write(

@@ -44,8 +44,8 @@ struct StoredCheckpoint: Sendable, Equatable {
     var partitions: [String: Int]
     /// The document that was written last.
     var document: DocumentMark
-    /// The offset of the small record; two that differ were not left by the same commit.
-    var offset: Int64
+    /// The small record itself; two that differ were not left by the same commit.
+    var record: [UInt8]
 }
 
 /// What a document holds.
@@ -202,7 +202,7 @@ extension CheckpointRecord {
     static func stored(
         _ read: Read,
         parts: [[UInt8]],
-        offset: Int64
+        record: [UInt8]
     ) throws(MalformedCheckpoint) -> StoredCheckpoint {
         var text: [UInt8] = []
         for (index, value) in parts.enumerated() {
@@ -237,7 +237,7 @@ extension CheckpointRecord {
             partial: read.partial,
             partitions: document.partitions,
             document: read.document,
-            offset: offset
+            record: record
         )
     }
 }

@@ -39,7 +39,7 @@ struct ClientProperties {
         choose("enable.idempotence", "true")
         if chosen["request.required.acks"] == nil { choose("acks", "all") }
         if options.transactional {
-            choose("transactional.id", "\(options.topicPrefix).walrelay-\(options.task)")
+            choose("transactional.id", options.transactionalID)
             choose("transaction.timeout.ms", "\(timeout)")
         } else {
             guard given["transactional.id"] == nil else {

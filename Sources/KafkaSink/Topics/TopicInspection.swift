@@ -117,17 +117,10 @@ extension Topics {
 
     /// Throws `sink.topics_unfit` with all that failed.
     static func refuse(_ findings: [Finding]) throws(WalrelayError) {
-        let failures = findings.filter { $0.level == .failed }
-        guard !failures.isEmpty else { return }
-        let lines = failures.prefix(50).map { failure in
-            "\n  \(failure.subject): \(failure.found) [\(failure.id)]"
-                + (failure.mend.isEmpty ? "" : "\n    mend: \(failure.mend)")
-        }
-        let more = failures.count > 50 ? "\n  and \(failures.count - 50) more" : ""
-        throw WalrelayError(
-            "sink.topics_unfit",
-            exit: .prerequisite,
-            "The brokers cannot take the tables as they are:\(lines.joined())\(more)",
+        try Finding.refuse(
+            findings,
+            as: "sink.topics_unfit",
+            "the brokers cannot take the tables as they are",
             hint: "mend them from the top down and start again; "
                 + "`walrelay check` tells what is left"
         )

@@ -106,6 +106,12 @@ final class Topics {
     /// The largest batch of a topic; `nil` where it is not known.
     func limit(of topic: String) -> Int? { limits[topic] }
 
+    /// Whether a topic was seen.
+    func isKnown(_ topic: String) -> Bool { counts[topic] != nil }
+
+    /// The topics that were seen.
+    var knownNames: [String] { Array(counts.keys) }
+
     /// Asks for topics; blocks.
     func describe(
         _ topics: [NeededTopic],
@@ -186,7 +192,7 @@ final class Topics {
             }
             if !failures.isEmpty { throw refused(failures) }
         }
-        log.notice("made \(missing.count) topics: \(Self.list(missing.map(\.name)))")
+        log.notice("made \(Prose.count(missing.count, "topic")): \(Prose.list(missing.map(\.name)))")
         // The broker that is asked may not have heard of them yet.
         let deadline = ContinuousClock.now + Self.creationLimit
         while true {
@@ -208,7 +214,7 @@ final class Topics {
             "sink.topic_missing",
             exit: .prerequisite,
             "The brokers \(errors.brokers) do not have "
-                + "\(Self.list(missing.map(\.name))), and sink.kafka.createTopics is false",
+                + "\(Prose.list(missing.map(\.name))), and sink.kafka.createTopics is false",
             hint: missing.prefix(20).map { creationStatement(of: $0) }.joined(separator: "; ")
         )
     }
@@ -261,12 +267,6 @@ final class Topics {
             """
         )
         return remembered
-    }
-
-    /// Names with commas; of many only the first five and how many more.
-    static func list(_ names: [String]) -> String {
-        let shown = names.prefix(5).joined(separator: ", ")
-        return names.count > 5 ? "\(shown) and \(names.count - 5) more" : shown
     }
 
     func attempt<Result>(
