@@ -167,6 +167,7 @@ extension TopicDescription {
         error = nil
         if topic.err != RD_KAFKA_RESP_ERR_NO_ERROR {
             error = KafkaError(topic.err, while: "topic \(name)")
+            (partitionCount, replicaCount) = (0, 0)
         } else if partitions.isEmpty {
             self = TopicDescription(missing: name)
         }

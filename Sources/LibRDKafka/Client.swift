@@ -174,9 +174,7 @@ final class Client {
             return
         }
         let text = rd_kafka_event_error_string(event).map { String(cString: $0) } ?? ""
-        note(
-            KafkaError(code: rd_kafka_event_error(event).rawValue, text: redaction.clean(text))
-        )
+        note(KafkaError(connection: rd_kafka_event_error(event), redaction.clean(text)))
     }
 
     private func takeLog(_ event: OpaquePointer) {

@@ -25,7 +25,9 @@ extension Producer {
     /// Delivers what was produced since the beginning and commits it.
     ///
     /// Blocks for at most `timeout`; throws a retriable `KafkaError` then, and the call may be made
-    /// again. After an error that `requiresAbort` nothing of the transaction is visible.
+    /// again. After an error that `requiresAbort` nothing of the transaction is visible; where it
+    /// came from a record that the broker refused, the next transaction may fail in the same way
+    /// once more, until its abort has given the producer a new epoch.
     public func commitTransaction(timeout: Duration) throws(KafkaError) {
         try inSlices(timeout) { rd_kafka_commit_transaction($0, $1) }
         client.forgetLastError()
