@@ -54,6 +54,8 @@ struct KafkaErrors {
             case .authorization: return unauthorized(lastWord ?? error, what, object)
             default: return unreachable(lastWord ?? error, what)
             }
+        // Also a proxy without its brokers: so it may mend itself.
+        case .wrongProtocol: return unreachable(error, what)
         case .fenced: return fenced(what)
         case .badProperty: return badProperty(error)
         case .unsupported:
@@ -164,7 +166,11 @@ struct KafkaErrors {
             exit: .unreachable,
             "While \(what): the brokers \(brokers) have no topic \(name)",
             hint: creationStatement(
-                of: name, partitions: nil, replicationFactor: nil, config: [:]),
+                of: name,
+                partitions: nil,
+                replicationFactor: nil,
+                config: [:]
+            ),
             isTransient: true
         )
     }
