@@ -52,7 +52,9 @@ public struct NewTopic: Sendable, Equatable {
     }
 }
 
-/// A connection to a cluster for asking and making topics. Belongs to one thread.
+/// A connection to a cluster for asking and making topics.
+///
+/// Belongs to one thread.
 public final class Admin {
     let client: Client
 

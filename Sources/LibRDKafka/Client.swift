@@ -151,7 +151,7 @@ final class Client {
         case RD_KAFKA_EVENT_LOG: takeLog(event)
         case RD_KAFKA_EVENT_STATS:
             guard let text = rd_kafka_event_stats(event) else { return }
-            statistics = ClientStatistics(json: String(cString: text)) ?? statistics
+            statistics = ClientStatistics(json: text) ?? statistics
         default: return
         }
     }

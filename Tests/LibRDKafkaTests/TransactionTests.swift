@@ -114,6 +114,23 @@ struct TransactionTests {
         }
     }
 
+    @Test func `after a commit that ran out of time an abort is refused`() async throws {
+        try await onThread {
+            let cluster = try MockCluster()
+            try Self.begun(cluster) { producer, _ in
+                cluster.down()
+                #expect(throws: KafkaError.self) {
+                    try producer.commitTransaction(timeout: .milliseconds(300))
+                }
+                let error = #expect(throws: KafkaError.self) {
+                    try producer.abortTransaction(timeout: .seconds(5))
+                }
+                #expect(error?.name == "_CONFLICT")
+                #expect(error?.isRetriable == false && error?.isFatal == false)
+            }
+        }
+    }
+
     @Test(arguments: [MockCluster.BrokerError.producerFenced, .invalidProducerEpoch])
     func `a fenced producer says so and is of no more use`(
         _ refusal: MockCluster.BrokerError
