@@ -76,7 +76,8 @@ struct FaultTests {
         if found == checkpoint(0x200) { try sink.put([2], at: 0x300) }
         try sink.put([3], at: 0x400)
         try sink.close()
-        #expect(try broker.ids(of: place.itemsTopic).sorted() == [1, 2, 3])
+        let ids = try broker.ids(of: place.itemsTopic).sorted()
+        #expect(ids == [1, 2, 3], "\(error)")
     }
 
     @Test func `a stop ends the waiting for a broker that is gone`() async throws {
@@ -90,7 +91,7 @@ struct FaultTests {
         #expect(failure { try sink.commit(checkpoint(0x200)) }.code == "CancellationError")
         try sink.close()
         let took = ContinuousClock.now - began
-        #expect(took >= .seconds(14) && took < .seconds(22))
+        #expect(took >= .seconds(2) && took < .seconds(9))
         broker.resume()
     }
 
@@ -115,7 +116,7 @@ struct FaultTests {
         let error = failure { try sink.write(rows(1...3_000, in: transaction(0x1FF))) }
         #expect(error.code == "CancellationError")
         try sink.close()
-        #expect(ContinuousClock.now - began < .seconds(22))
+        #expect(ContinuousClock.now - began < .seconds(9))
         broker.resume()
     }
 }

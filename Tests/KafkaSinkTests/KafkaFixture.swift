@@ -64,7 +64,8 @@ struct KafkaPlace {
         change(&options)
         var logger = Logger(label: "test")
         logger.logLevel = .critical
-        return KafkaSink(options, supervisor: supervisor, logger: logger)
+        let patience = Patience(supervisor, afterStop: .seconds(2))
+        return KafkaSink(options, patience: patience, logger: logger)
     }
 
     /// A sink that has an empty snapshot behind it and stands at 0/100.

@@ -19,7 +19,7 @@ import Testing
     }
 
     @Test func `two tables with one name and names that are too long are all told`() {
-        let long = String(repeating: "x", count: 240)
+        let long = String(repeating: "x", count: 243)
         let findings = names.findings([
             relation("s", "a b", 1), relation("s", "a_b", 2), relation("s", long, 3),
             relation("s", "c", 4),

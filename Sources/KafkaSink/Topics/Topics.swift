@@ -38,7 +38,9 @@ final class Topics {
     private var counts: [String: Int] = [:]
 
     /// How long the brokers may take for an answer.
-    static let answerLimit: Duration = .seconds(20)
+    static let answerLimit: Duration = .seconds(10)
+    /// How long brokers may take to tell a topic's settings, which some never do.
+    static let settingsLimit: Duration = .seconds(5)
     /// How long brokers may take to make topics and to tell each other.
     static let creationLimit: Duration = .seconds(60)
     /// Topics of one request.
@@ -146,11 +148,12 @@ final class Topics {
             do throws(KafkaError) {
                 answers = try admin.configurations(
                     ofTopics: slice.map(\.name),
-                    timeout: Self.answerLimit
+                    timeout: Self.settingsLimit
                 )
             } catch {
-                if error.kind == .interrupted || error.kind == .unreachable { throw error }
-                continue
+                if error.kind == .interrupted { throw error }
+                log.info("the settings of topics are not to be had: \(error)")
+                return found
             }
             for (name, answer) in answers {
                 guard case .success(let settings) = answer else { continue }
