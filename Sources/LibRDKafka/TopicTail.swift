@@ -92,7 +92,7 @@ public final class TopicTail {
             let from = max(low, to - length)
             var newest: [[UInt8]: TailRecord] = [:]
             let reading = PartitionReading(of: topic, partition, from: from, client)
-            while let message = try reading.next(deadline), message.pointee.offset < to {
+            while let message = try reading.next(before: to, deadline) {
                 defer { rd_kafka_message_destroy(message) }
                 let key = UnsafeRawBufferPointer(
                     start: message.pointee.key,
