@@ -30,7 +30,15 @@ public struct RebuiltTables: Sendable {
     /// How many transactions were seen, the snapshot not counted.
     public private(set) var transactions = 0
 
+    /// The position of the last of several snapshots, where those before it were interrupted.
+    ///
+    /// What was copied before need not be whole: a change before that position may be of a row
+    /// that was not copied, and a row may be read again.
+    public var settledAt: UInt64 = 0
+
     private let keys: [String: [String]]
+    private var readAt: [String: UInt64] = [:]
+    private var readKeys: [String: Set<String>] = [:]
     private var lastCommit: UInt64 = 0
     private var lastOrdinal: UInt64 = 0
     private var transaction: String?
@@ -62,6 +70,7 @@ public struct RebuiltTables: Sendable {
         tables[event.table] = nil
         defer { tables[event.table] = table }
         switch event.op {
+        case "r" where settledAt > 0: readAgain(event, &table)
         case "r", "c": insert(event, &table)
         case "u": update(event, &table)
         case "d": delete(event, &table)
@@ -143,13 +152,35 @@ public struct RebuiltTables: Sendable {
         if row.values.contains(Self.unavailable) { fault("an unavailable value", event) }
     }
 
+    /// A row of one of several snapshots: it takes the place of what was there.
+    private mutating func readAgain(_ event: ChangeEvent, _ table: inout RebuiltTable) {
+        if readAt.updateValue(event.commitLSN ?? 0, forKey: event.table) != event.commitLSN {
+            readKeys[event.table] = []
+            // Rows that no key tells apart are those of the last snapshot alone.
+            if table.key.isEmpty { table.rows.removeAll() }
+        }
+        guard !table.key.isEmpty else { return insert(event, &table) }
+        guard let row = event.after, let key = Self.key(row, table.key) else {
+            return fault("no key in after", event)
+        }
+        if readKeys[event.table, default: []].insert(key).inserted == false {
+            fault("the row was read twice in one snapshot", event)
+        }
+        table.rows[key] = row
+    }
+
+    private func isSettled(_ event: ChangeEvent) -> Bool { (event.commitLSN ?? 0) >= settledAt }
+
     private mutating func delete(_ event: ChangeEvent, _ table: inout RebuiltTable) {
         guard let row = event.before, let key = Self.key(row, table.key) else {
             return fault("no key in before", event)
         }
         guard let place = Self.place(key, table, isFree: false),
             table.rows.removeValue(forKey: place) != nil
-        else { return fault("the row is not there", event) }
+        else {
+            if isSettled(event) { fault("the row is not there", event) }
+            return
+        }
     }
 
     private mutating func update(_ event: ChangeEvent, _ table: inout RebuiltTable) {
@@ -158,7 +189,10 @@ public struct RebuiltTables: Sendable {
         guard let oldKey = Self.key(event.before ?? changed, table.key),
             let oldPlace = Self.place(oldKey, table, isFree: false),
             var row = table.rows.removeValue(forKey: oldPlace)
-        else { return fault("the row is not there", event) }
+        else {
+            if isSettled(event) { fault("the row is not there", event) }
+            return
+        }
         for (name, value) in changed {
             if value == Self.unavailable {
                 if row[name] == nil { fault("\(name) was never sent", event) }

@@ -77,4 +77,23 @@ extension RebuiltTable {
         }
         return found
     }
+
+    /// What differs from the same table as another consumer has it, the first twenty.
+    public func differences(from other: RebuiltTable) -> [String] {
+        var found: [String] = []
+        if rows.count != other.rows.count {
+            found.append("\(rows.count) rows, not \(other.rows.count)")
+        }
+        for (place, row) in other.rows where found.count < 20 {
+            guard let own = rows[place] else {
+                found.append("\(place.prefix(200)) is missing")
+                continue
+            }
+            for (name, value) in row where own[name] != value {
+                let (here, there) = ("\(own[name] as Any)".prefix(200), "\(value)".prefix(200))
+                found.append("\(place.prefix(200)): \(name) is \(here), not \(there)")
+            }
+        }
+        return found
+    }
 }
