@@ -93,9 +93,14 @@ let package = Package(
             ]),
         .executableTarget(name: "walrelay", dependencies: ["Commands"], swiftSettings: house),
 
-        .target(name: "Support", dependencies: [], path: "Tests/Support", swiftSettings: house),
+        .target(
+            name: "Support",
+            dependencies: [.target(name: "CRDKafka", condition: kafka)],
+            path: "Tests/Support",
+            swiftSettings: house
+        ),
         tests("LibPQ", ["Support"]),
-        tests("LibRDKafka", [.target(name: "CRDKafka", condition: kafka), "Support", logging]),
+        tests("LibRDKafka", ["Support", logging]),
         tests("ChangeModel"),
         tests("PgOutput", ["ChangeModel"], exclude: ["Corpus"]),
         tests("Replication", ["ChangeModel", "PgOutput", "LibPQ", "Support", logging]),

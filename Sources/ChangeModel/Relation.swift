@@ -48,6 +48,10 @@ public struct Relation: Sendable, Hashable, Codable {
     public var replicaIdentity: ReplicaIdentity
     /// The published columns in the server's order.
     public var columns: [Column]
+    /// The primary key's columns in the index's order, published or not; empty where there is none.
+    ///
+    /// The stream does not say it: this is what the catalog said when it was asked last.
+    public var primaryKey: [String]
 
     /// Creates a relation.
     public init(
@@ -55,17 +59,52 @@ public struct Relation: Sendable, Hashable, Codable {
         schema: String,
         name: String,
         replicaIdentity: ReplicaIdentity,
-        columns: [Column]
+        columns: [Column],
+        primaryKey: [String] = []
     ) {
         self.oid = oid
         self.schema = schema
         self.name = name
         self.replicaIdentity = replicaIdentity
         self.columns = columns
+        self.primaryKey = primaryKey
     }
 
     /// `schema.name`, for people; not quoted, so never for SQL.
     public var qualifiedName: String { "\(schema).\(name)" }
+
+    /// The columns by which events of this table are told apart, as ascending indices of `columns`.
+    ///
+    /// The replica identity's where it is a key: then a delete brings these columns and no others.
+    /// Otherwise the primary key's, if all of it is published. Empty where there is neither: then
+    /// nothing tells two rows apart but their place in the stream.
+    public var eventKey: [Int] {
+        switch replicaIdentity {
+        case .default, .index:
+            let identity = columns.indices.filter { columns[$0].isKey }
+            if !identity.isEmpty { return identity }
+        case .full, .nothing: break
+        }
+        // Not in the order of the index: so it is the same whether the catalog has been asked yet.
+        let names = Set(primaryKey)
+        let indices = columns.indices.filter { names.contains(columns[$0].name) }
+        return indices.count == names.count ? indices : []
+    }
+}
+
+extension Relation {
+    /// Decodes a relation; one that an earlier version wrote has no primary key.
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        self.init(
+            oid: try values.decode(UInt32.self, forKey: .oid),
+            schema: try values.decode(String.self, forKey: .schema),
+            name: try values.decode(String.self, forKey: .name),
+            replicaIdentity: try values.decode(ReplicaIdentity.self, forKey: .replicaIdentity),
+            columns: try values.decode([Column].self, forKey: .columns),
+            primaryKey: try values.decodeIfPresent([String].self, forKey: .primaryKey) ?? []
+        )
+    }
 }
 
 /// A relation together with its resolved column types, as one span of the stream saw it.

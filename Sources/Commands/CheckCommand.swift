@@ -72,13 +72,9 @@ struct CheckCommand: AsyncParsableCommand {
             supervisor: ImpatientSupervisor()
         )
         return found.map { finding in
-            Finding(
-                finding.id,
-                Finding.Level(rawValue: finding.level.rawValue) ?? .failed,
-                subject: finding.subject == "target" ? "target" : "target \(finding.subject)",
-                found: finding.found,
-                mend: finding.mend
-            )
+            var finding = finding
+            if finding.subject != "target" { finding.subject = "target \(finding.subject)" }
+            return finding
         }
     }
 }

@@ -3,8 +3,8 @@
 // The findings of `check` for people and for programs: aligned lines with a sum at the end, or a
 // JSON array.
 
+import ChangeModel
 import Foundation
-import Replication
 
 /// How findings are printed.
 enum FindingsReport {

@@ -43,12 +43,7 @@ enum SinkAssembly {
             let options = try postgresOptions(section, settings, database: database)
             return { supervisor in PostgresSink(options, supervisor: supervisor, logger: log) }
         case .kafka:
-            throw WalrelayError(
-                "sink.unavailable",
-                exit: .settings,
-                "This build has no \(settings.sink.kind.rawValue) sink",
-                hint: "set sink.kind to ndjson, stream or postgresql"
-            )
+            throw kafkaUnavailable
         }
     }
 

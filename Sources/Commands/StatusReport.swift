@@ -71,9 +71,13 @@ enum StatusReport {
 
     private static func sink(_ sink: TaskStatus.Sink) -> String {
         let details = sink.details.sorted { $0.key < $1.key }.map { name, detail in
-            switch detail {
-            case .text(let text): "\(name) \(text)"
-            case .number(let number): "\(name) \(TerminalText.grouped(number))"
+            let (label, unit) = TaskStatus.Sink.shown(name)
+            return switch (detail, unit) {
+            case (.text(let text), _): "\(name) \(text)"
+            case (.number(let number), .bytes): "\(name) \(TerminalText.bytes(Int64(number)))"
+            case (.number(let number), .microseconds):
+                "\(label) \((Double(number) / 100).rounded() / 10) ms"
+            case (.number(let number), .none): "\(name) \(TerminalText.grouped(number))"
             }
         }
         return ([sink.kind] + details).joined(separator: ", ")

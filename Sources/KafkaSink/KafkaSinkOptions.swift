@@ -65,5 +65,11 @@ public struct KafkaSinkOptions: Sendable {
         self.topicPrefix = topicPrefix
         self.properties = properties
     }
+
+    /// What brokers know the task's producer by, within the topics' prefix: one prefixed right
+    /// covers both.
+    var transactionalID: String {
+        properties["transactional.id"] ?? "\(topicPrefix).walrelay-\(task)"
+    }
 }
 #endif

@@ -101,6 +101,11 @@ struct CheckpointEncoder {
                 out.append(",\"typeOID\":\(column.typeOID),\"typeModifier\":")
                 out.append("\(column.typeModifier),\"isKey\":\(column.isKey)}")
             }
+            out.append("],\"primaryKey\":[")
+            for (index, name) in relation.primaryKey.enumerated() {
+                if index > 0 { out.append(",") }
+                out.append(quoted: name)
+            }
             out.append("]}")
         }
         out.append("]")

@@ -128,7 +128,42 @@ enum MetricNames {
     static let sinkDeadLetters = Metric(
         "walrelay_sink_dead_letters_total",
         .counter,
-        "Changes that the target refused and that went into walrelay.dead_letter."
+        "Changes that the sink's server refused and that went into the dead letters."
+    )
+    static let sinkRecords = Metric(
+        "walrelay_sink_records_total",
+        .counter,
+        "Records that a kafka sink has written, those of the checkpoint left out."
+    )
+    static let sinkQueueMessages = Metric(
+        "walrelay_sink_queue_messages",
+        .gauge,
+        "Records that wait in librdkafka until the brokers have acknowledged them."
+    )
+    static let sinkQueueBytes = Metric(
+        "walrelay_sink_queue_bytes",
+        .gauge,
+        "Bytes of the records that wait in librdkafka."
+    )
+    static let sinkBrokerRTT = Metric(
+        "walrelay_sink_broker_rtt_seconds",
+        .gauge,
+        "Time that brokers took to answer, of late, on average."
+    )
+    static let sinkDelivery = Metric(
+        "walrelay_sink_delivery_seconds",
+        .gauge,
+        "Time from a record's queueing to its acknowledgement, of late, on average."
+    )
+    static let sinkBrokersUp = Metric(
+        "walrelay_sink_brokers_up",
+        .gauge,
+        "Brokers that a kafka sink is connected to."
+    )
+    static let sinkBrokersKnown = Metric(
+        "walrelay_sink_brokers_known",
+        .gauge,
+        "Brokers that the cluster names."
     )
     static let reconnects = Metric(
         "walrelay_reconnects_total",

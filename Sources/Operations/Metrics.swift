@@ -33,6 +33,7 @@ struct Metrics {
         out.add(MetricNames.sinkCommits, detail("commits"))
         out.add(MetricNames.sinkBytes, detail("bytesWritten"))
         addRows(to: &out)
+        addBrokers(to: &out)
         out.add(MetricNames.reconnects, Double(counters.reconnects))
         out.add(MetricNames.errors, Double(counters.errors))
         out.add(MetricNames.residentMemory, process.residentBytes.map(Double.init))
@@ -104,6 +105,18 @@ struct Metrics {
             )
         )
         out.add(MetricNames.sinkDeadLetters, detail("deadLetters"))
+    }
+
+    /// What only a kafka sink knows.
+    private func addBrokers(to out: inout PrometheusText) {
+        func seconds(_ name: String) -> Double? { detail(name).map { $0 / 1_000_000 } }
+        out.add(MetricNames.sinkRecords, detail("recordsWritten"))
+        out.add(MetricNames.sinkQueueMessages, detail("queueMessages"))
+        out.add(MetricNames.sinkQueueBytes, detail("queueBytes"))
+        out.add(MetricNames.sinkBrokerRTT, seconds("rttMicroseconds"))
+        out.add(MetricNames.sinkDelivery, seconds("deliveryMicroseconds"))
+        out.add(MetricNames.sinkBrokersUp, detail("brokersUp"))
+        out.add(MetricNames.sinkBrokersKnown, detail("brokersKnown"))
     }
 
     private func detail(_ name: String) -> Double? {

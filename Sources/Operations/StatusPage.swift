@@ -161,9 +161,10 @@ struct StatusPage {
     private var sink: String {
         let details = status.sink.details.sorted { $0.key < $1.key }.filter { $0.key != "kind" }
         let rows = details.map { name, detail in
-            switch detail {
+            let (label, unit) = TaskStatus.Sink.shown(name)
+            return switch detail {
             case .text(let text): (name, Self.escape(text))
-            case .number(let number): (name, PageNumber.count(number))
+            case .number(let number): (label, PageNumber.detail(number, unit))
             }
         }
         return ([("kind", Self.escape(status.sink.kind))] + rows)
@@ -216,6 +217,16 @@ enum PageNumber {
     static func milliseconds(_ value: Int?) -> String {
         guard let value else { return unknown }
         return value < 10_000 ? count(value) + " ms" : count(value / 1000) + " s"
+    }
+
+    static func detail(_ value: Int, _ unit: TaskStatus.Sink.Unit) -> String {
+        switch unit {
+        case .bytes: bytes(value)
+        case .microseconds:
+            value < 10_000
+                ? "\((Double(value) / 100).rounded() / 10) ms" : milliseconds(value / 1000)
+        case .none: count(value)
+        }
     }
 
     static func bytes(_ value: Int?) -> String {

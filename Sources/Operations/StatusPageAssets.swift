@@ -59,6 +59,7 @@ enum StatusPageAssets {
           const formats = {
             count, bytes,
             rate: v => (v < 10 ? v.toFixed(1) : count(v)) + " changes/s",
+            us: v => v < 10000 ? (v / 1000).toFixed(1) + " ms" : formats.ms(Math.floor(v / 1000)),
             ms: v => (v < 10000 ? count(v) + " ms" : count(Math.floor(v / 1000)) + " s"),
           };
           const show = (value, format) => {
@@ -109,8 +110,12 @@ enum StatusPageAssets {
           };
           const sink = details => {
             const names = ["kind", ...Object.keys(details).filter(name => name !== "kind").sort()];
-            document.getElementById("sink").replaceChildren(...names.flatMap(name =>
-              [element("dt", name), element("dd", show(details[name], "count"))]));
+            document.getElementById("sink").replaceChildren(...names.flatMap(name => {
+              const isTime = typeof details[name] === "number" && /.Microseconds$/.test(name);
+              const format = isTime ? "us" : /Bytes$|^bytes/.test(name) ? "bytes" : "count";
+              return [element("dt", isTime ? name.slice(0, -12) : name),
+                element("dd", show(details[name], format))];
+            }));
           };
           const apply = status => {
             for (const node of document.querySelectorAll("[data-field]")) {

@@ -46,6 +46,7 @@ extension TaskRunner {
             log.notice("the snapshot is complete already; nothing to do")
             return .finished
         }
+        try renewKeys(&run, on: control)
         if let checkpoint = run.checkpoint, checkpoint.snapshot == .complete {
             // What is not taken any more may be gone from the sink too.
             let taken = checkpoint.relations.filter {
@@ -76,6 +77,26 @@ extension TaskRunner {
             control: control,
             retry: &retry
         )
+    }
+
+    /// Takes the primary keys from the catalog: the stream would not say that one has changed.
+    private func renewKeys(_ run: inout RunState, on control: borrowing Connection) throws {
+        guard let known = run.checkpoint?.relations, !known.isEmpty else { return }
+        let relations = try SourceCatalog.renewingPrimaryKeys(of: known, on: control)
+        func text(_ relation: Relation) -> String {
+            let names = relation.eventKey.map { "\"\(relation.columns[$0].name)\"" }
+            return names.isEmpty ? "nothing" : names.joined(separator: ", ")
+        }
+        for (former, now) in zip(known, relations)
+        where former.eventKey != now.eventKey && !former.eventKey.isEmpty {
+            log.warning(
+                """
+                rows of \(now.qualifiedName) are known by \(text(now)) from now on, \
+                formerly by \(text(former))
+                """
+            )
+        }
+        run.checkpoint?.relations = relations
     }
 
     /// A killed run's session goes on making the slot until the transactions that it waits for

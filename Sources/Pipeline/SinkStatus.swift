@@ -46,6 +46,26 @@ extension TaskStatus {
             }
         }
 
+        /// What a detail that is a number counts, as its name says.
+        public enum Unit: Sendable {
+            /// `queueBytes`, `bytesWritten`.
+            case bytes
+            /// `rttMicroseconds`.
+            case microseconds
+            /// Anything else.
+            case none
+        }
+
+        /// A detail's name for people and what it counts: `rtt` for `rttMicroseconds`.
+        public static func shown(_ name: String) -> (label: String, unit: Unit) {
+            let time = "Microseconds"
+            if name.hasSuffix(time), name.count > time.count {
+                return (String(name.dropLast(time.count)), .microseconds)
+            }
+            let isSize = name.hasSuffix("Bytes") || name.hasPrefix("bytes")
+            return (name, isSize ? .bytes : .none)
+        }
+
         private struct Key: CodingKey {
             let stringValue: String
             var intValue: Int? { nil }

@@ -166,10 +166,11 @@ extension TaskRunner {
             board.beat(.sink)
             meanwhile()
             if stop.isRequested { throw CancellationError() }
-            guard let batch = queue.next(within: .milliseconds(200)) else {
+            guard let batch = queue.next(within: .milliseconds(100)) else {
                 // Workers that read a long row or wait for a lock are alive as long as their
                 // connections are, those of their lanes too; all have limits of their own.
                 board.beat(.snapshot)
+                try sink.idle()
                 publish(sink.statistics)
                 continue
             }

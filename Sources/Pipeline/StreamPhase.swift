@@ -113,7 +113,11 @@ extension TaskRunner {
             board.beat(.sink)
             if stop.isRequested { session.stop.request() }
             if monitor.refusal(durable: session.position.durable) != nil { session.stop.request() }
-            guard let batch = session.queue.next(within: .milliseconds(100)) else { continue }
+            guard let batch = session.queue.next(within: .milliseconds(100)) else {
+                try sink.idle()
+                publish(sink.statistics)
+                continue
+            }
             try sink.write(batch)
             if let checkpoint = batch.checkpoint {
                 try commit(checkpoint, of: batch, to: sink, session: session)

@@ -86,7 +86,7 @@ public final class PostgresSink: Sink {
     }
 
     /// As `inspect`, and all of it told instead of thrown.
-    func findings(_ relations: [Relation], types: [TypeEntry]) throws -> [TargetFinding] {
+    func findings(_ relations: [Relation], types: [TypeEntry]) throws -> [Finding] {
         let session = try usable()
         return try attempt("inspecting the target's tables") {
             try tables.findings(relations, types: types, checkpoint: durable, on: session)

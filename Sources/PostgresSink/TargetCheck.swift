@@ -17,7 +17,7 @@ extension PostgresSink {
         relations: [Relation],
         types: [TypeEntry],
         supervisor: any SinkSupervisor
-    ) throws -> [TargetFinding] {
+    ) throws -> [Finding] {
         let silent = Logger(label: "walrelay.check") { _ in SwiftLogNoOpLogHandler() }
         let sink = PostgresSink(options, supervisor: supervisor, logger: silent)
         let checkpoint = try sink.open()

@@ -68,6 +68,17 @@ public enum TargetErrors {
         return WalrelayError("sink.refused", exit: .prerequisite, message)
     }
 
+    /// Throws `sink.tables_unfit` with everything that failed; returns where nothing did.
+    static func refuse(_ findings: [Finding]) throws(WalrelayError) {
+        try Finding.refuse(
+            findings,
+            as: "sink.tables_unfit",
+            "the target cannot take the tables as they are",
+            hint: "mend them on the target from the top down and start again; "
+                + "`walrelay check` tells what is left"
+        )
+    }
+
     private static func away(_ error: PostgresError, _ message: String) -> WalrelayError {
         let hint =
             switch (error.kind, error.sqlState) {

@@ -64,7 +64,7 @@ final class TargetTables {
             )
         }
         if checkpoint?.snapshot == .complete { try waitForPrimary(findings) }
-        try TargetFinding.refuse(findings)
+        try TargetErrors.refuse(findings)
         if checkpoint?.snapshot != .complete {
             try refuseFilled(relations, claims: claims, on: session)
         }
@@ -72,7 +72,7 @@ final class TargetTables {
 
     /// While a failover is under way the old primary may come back before the new one has its
     /// address: a task that was writing there waits for that.
-    private func waitForPrimary(_ findings: [TargetFinding]) throws(WalrelayError) {
+    private func waitForPrimary(_ findings: [Finding]) throws(WalrelayError) {
         guard let standby = findings.first(where: { $0.id == "target.standby" }) else { return }
         throw WalrelayError(
             "sink.standby",
@@ -89,7 +89,7 @@ final class TargetTables {
         types: [TypeEntry],
         checkpoint: Checkpoint?,
         on session: TargetSession
-    ) throws -> [TargetFinding] {
+    ) throws -> [Finding] {
         let claims = try TableClaims(task: options.task, on: session.connection)
         var findings = try tableFindings(relations, types: types, claims: claims, on: session)
         do {
@@ -99,7 +99,7 @@ final class TargetTables {
             }
         } catch let error as WalrelayError {
             findings.append(
-                TargetFinding(
+                Finding(
                     error.code,
                     .failed,
                     subject: "target",
@@ -116,7 +116,7 @@ final class TargetTables {
         types: [TypeEntry],
         claims: TableClaims,
         on session: TargetSession
-    ) throws -> [TargetFinding] {
+    ) throws -> [Finding] {
         try naming.check(relations)
         let inspection = TableInspection(
             source: try definition(of: relations, types: types),

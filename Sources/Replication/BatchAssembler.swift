@@ -287,15 +287,17 @@ public struct BatchAssembler {
         state = .outside
     }
 
-    private mutating func take(_ relation: Relation, at lsn: LSN) throws {
+    private mutating func take(_ described: Relation, at lsn: LSN) throws {
         guard state != .outside else {
             throw malformed("a relation outside of a transaction", at: lsn)
         }
-        guard let known = known(relation) else {
-            try refuseRecreated(relation)
-            cache.set(nil, of: relation.oid)
+        guard let known = known(described) else {
+            try refuseRecreated(described)
+            cache.set(nil, of: described.oid)
             return
         }
+        var relation = described
+        relation.primaryKey = known.primaryKey
         let isFirst = state == .taking && provisional.remove(relation.oid) != nil
         switch isFirst ? .none : SchemaGuard.compare(known, relation, nameType: nameType) {
         case .none: break

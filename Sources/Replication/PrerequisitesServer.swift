@@ -3,6 +3,7 @@
 // The server's part of the check: is it a primary that decodes, is there room for one more
 // walsender and slot, and do its limits suit a consumer that may be away for a while.
 
+import ChangeModel
 import LibPQ
 
 /// The server settings that the check looks at.

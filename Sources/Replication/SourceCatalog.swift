@@ -69,7 +69,8 @@ public enum SourceCatalog {
                         isKey: entry.relation.replicaIdentity == .full
                             || identity.contains(column.number)
                     )
-                }
+                },
+                primaryKey: keys.primaryKey(of: oid, among: all)
             )
             return SourceTable(
                 relation: relation,
@@ -84,11 +85,26 @@ public enum SourceCatalog {
                     )
                 },
                 filter: entry.rule.filter,
-                columnList: entry.rule.columns,
-                primaryKey: keys.primaryKey(of: oid).compactMap { number in
-                    all.first { $0.number == number }?.name
-                }
+                columnList: entry.rule.columns
             )
+        }
+    }
+
+    /// The relations with the primary keys that the catalog has now; blocks.
+    ///
+    /// One that was dropped keeps the key that was known.
+    public static func renewingPrimaryKeys(
+        of relations: [Relation],
+        on connection: borrowing Connection
+    ) throws(PostgresError) -> [Relation] {
+        let columns = try TableColumns(of: relations.map(\.oid), on: connection)
+        let keys = try TableKeys(of: relations.map(\.oid), on: connection)
+        return relations.map { known in
+            let now = columns.of(known.oid)
+            guard !now.isEmpty else { return known }
+            var relation = known
+            relation.primaryKey = keys.primaryKey(of: known.oid, among: now)
+            return relation
         }
     }
 
@@ -237,5 +253,12 @@ struct TableKeys: Sendable {
     /// The primary key's attnums, also those of a deferrable one.
     func primaryKey(of table: UInt32) -> [Int16] {
         of(table).first { $0.isPrimary && $0.isValid }?.columns ?? []
+    }
+
+    /// The names of the primary key's columns in the index's order.
+    func primaryKey(of table: UInt32, among columns: [TableColumn]) -> [String] {
+        primaryKey(of: table).compactMap { number in
+            columns.first { $0.number == number }?.name
+        }
     }
 }

@@ -4,7 +4,8 @@ public import ChangeModel
 
 /// A table of the source that a task takes, as the catalog describes it.
 public struct SourceTable: Sendable, Equatable {
-    /// What pgoutput will say of the table: published columns in order, key flags, identity.
+    /// What pgoutput will say of the table (published columns in order, key flags, identity), and
+    /// the primary key.
     ///
     /// For a partitioned table this is the root; its leaves are published under it.
     public var relation: Relation
@@ -16,8 +17,6 @@ public struct SourceTable: Sendable, Equatable {
     public var filter: String?
     /// The columns that the settings ask for; `nil` takes all.
     public var columnList: [String]?
-    /// The primary key's columns in the index's order; empty where there is none.
-    public var primaryKey: [String]
 
     /// A table that holds rows.
     public struct Storage: Sendable, Equatable {
@@ -49,14 +48,12 @@ public struct SourceTable: Sendable, Equatable {
         isPartitioned: Bool,
         storage: [Storage],
         filter: String? = nil,
-        columnList: [String]? = nil,
-        primaryKey: [String] = []
+        columnList: [String]? = nil
     ) {
         self.relation = relation
         self.isPartitioned = isPartitioned
         self.storage = storage
         self.filter = filter
         self.columnList = columnList
-        self.primaryKey = primaryKey
     }
 }

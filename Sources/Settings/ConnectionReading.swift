@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The keys of a connection, for the source and the postgresql sink, with the combinations that
-// exclude each other; and the keys of the sinks.
+// exclude each other; and the keys of the sinks but kafka.
 
 extension Settings.Connection {
     static func read(_ section: Section) -> Self? {
@@ -147,29 +147,5 @@ extension Settings.Sink.PostgreSQL {
         if let schema { postgresql.schema = schema }
         if let createTables { postgresql.createTables = createTables }
         return postgresql
-    }
-}
-
-extension Settings.Sink.Kafka {
-    static func read(_ section: Section, task: String?) -> Self? {
-        let servers = section.require("bootstrapServers", .commaList(of: "a host:port"))
-        let prefix = section.take("topicPrefix", .topicPrefix) ?? task
-        let transactional = section.take("transactional", .boolean)
-        let properties = section.section("properties") { properties in
-            let values = properties.entries(.secret)
-            for key in values.keys.sorted() where isPassword(key) {
-                properties.notePassword(in: key)
-            }
-            return values
-        }
-        guard let servers, let prefix else { return nil }
-        var kafka = Self(bootstrapServers: servers, topicPrefix: prefix)
-        if let transactional { kafka.transactional = transactional }
-        kafka.properties = properties ?? [:]
-        return kafka
-    }
-
-    private static func isPassword(_ property: String) -> Bool {
-        ["password", "secret"].contains { property.lowercased().contains($0) }
     }
 }

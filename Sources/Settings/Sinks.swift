@@ -106,22 +106,4 @@ extension Settings.Sink {
             self.connection = connection
         }
     }
-
-    /// `sink.kafka`: topics of a Kafka cluster.
-    public struct Kafka: Sendable, Equatable {
-        /// `host:port` of the servers that are asked first.
-        public var bootstrapServers: [String]
-        /// What a topic's name begins with: `<topicPrefix>.<schema>.<table>`.
-        public var topicPrefix: String
-        /// Whether data and checkpoint are committed in one Kafka transaction.
-        public var transactional = true
-        /// Further properties of librdkafka; any of them may be a secret.
-        public var properties: [String: Secret] = [:]
-
-        /// Creates the section with defaults.
-        public init(bootstrapServers: [String], topicPrefix: String) {
-            self.bootstrapServers = bootstrapServers
-            self.topicPrefix = topicPrefix
-        }
-    }
 }

@@ -105,10 +105,10 @@ final class Section {
         if has(key), !has(other) { fault(key, "needs \(pathOf(other)) beside it") }
     }
 
-    /// Every key with its value read in one form, for sections whose keys are free.
-    func entries<Value>(_ form: Form<Value>) -> [String: Value] {
+    /// Every key with its value read in its form, for sections whose keys are free.
+    func entries<Value>(_ form: (String) -> Form<Value>) -> [String: Value] {
         var result: [String: Value] = [:]
-        for key in order { result[key] = take(key, form) }
+        for key in order { result[key] = take(key, form(key)) }
         return result
     }
 

@@ -53,6 +53,13 @@ public protocol Sink: AnyObject {
     /// Forgets whatever was written since the last commit.
     func rollback() throws
 
+    /// Called about every 100 ms while nothing comes, with what was written uncommitted or not.
+    ///
+    /// Nothing comes while the source is quiet, and while a snapshot's workers fill their batches.
+    /// Where a sink has work of its own to do by the clock, that is the time for it; an error is
+    /// like one of `write`. Must not wait for long: the next batch may be there already.
+    func idle() throws
+
     /// Lets go of files and connections; what was not committed is rolled back.
     func close() throws
 
@@ -66,6 +73,19 @@ public protocol Sink: AnyObject {
     /// A pipe cannot keep one: there the position of the slot is all there is, and a change may
     /// come again after a crash.
     var keepsCheckpoint: Bool { get }
+
+    /// Whether rows of a snapshot can be seen before the commit that ends it.
+    ///
+    /// Then nobody takes them back: `open` leaves them there, and what was deleted at the source
+    /// since then has to be brought to the sink too before a snapshot is taken anew. For that the
+    /// first commit after `prepare` comes before any row, with a `.running` checkpoint that says
+    /// where its snapshot was taken; an open sink that holds one is gone on with without
+    /// `beginSnapshot`:
+    ///
+    ///     open → inspect → (write* → commit)* → prepare → commit → write* → commit → …
+    ///
+    /// The first of these commits are the stream's, and their checkpoint says `.running` too.
+    var showsUnfinishedSnapshots: Bool { get }
 
     /// What the sink has done since it was opened.
     var statistics: SinkStatistics { get }
@@ -83,6 +103,12 @@ extension Sink {
 
     /// Closes the sink, which suffices where no checkpoint is kept.
     public func removeCheckpoint() throws { try close() }
+
+    /// Does nothing.
+    public func idle() throws {}
+
+    /// False: what is not committed is not seen.
+    public var showsUnfinishedSnapshots: Bool { false }
 
     /// True: nearly all sinks do.
     public var keepsCheckpoint: Bool { true }

@@ -25,7 +25,7 @@ public struct SnapshotTable: Sendable {
 
     /// The key's column, where the key is one column of whole numbers.
     var wholeNumberKey: String? {
-        guard source.primaryKey.count == 1, let key = source.primaryKey.first,
+        guard source.relation.primaryKey.count == 1, let key = source.relation.primaryKey.first,
             let index = relation.relation.columns.firstIndex(where: { $0.name == key }),
             relation.types[index] == .integer
         else { return nil }

@@ -66,12 +66,13 @@ enum Pairing {
     /// The columns by which changes of a table come: so they are what its rows are known by.
     static func key(of source: SourceTable, among columns: [ComparedTable.Column]) -> [Int] {
         let identity = source.relation.columns.filter(\.isKey).map(\.name)
+        let primaryKey = source.relation.primaryKey
         let names: [String] =
             switch source.relation.replicaIdentity {
-            case .full, .nothing: source.primaryKey
+            case .full, .nothing: primaryKey
             case .default, .index:
                 // In the order of the index, where that is known.
-                Set(identity) == Set(source.primaryKey) ? source.primaryKey : identity
+                Set(identity) == Set(primaryKey) ? primaryKey : identity
             }
         let indices = names.compactMap { name in columns.firstIndex { $0.name == name } }
         return indices.count == names.count ? indices : []

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import ChangeModel
 import Foundation
-import Replication
 import Testing
 
 @testable import Commands

@@ -150,6 +150,19 @@ import Testing
         #expect(text.contains("sink         ndjson, file 000000000001.ndjson.open, length 1,000\n"))
         #expect(text.contains("last error   2026  broke [a.b]\n             try: mend it\n"))
     }
+
+    @Test func `a kafka sink's details have their units`() {
+        var status = TaskStatus(task: "orders", version: "1", sinkKind: "kafka")
+        status.sink.details = [
+            "queueBytes": 2048, "rttMicroseconds": 1500, "recordsWritten": 12_345,
+        ]
+        #expect(
+            StatusReport.text(status)
+                .contains(
+                    "sink         kafka, queueBytes 2 KiB, recordsWritten 12,345, rtt 1.5 ms\n"
+                )
+        )
+    }
 }
 
 @Suite struct StatusAddressTests {

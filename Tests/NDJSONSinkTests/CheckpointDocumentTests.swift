@@ -39,7 +39,8 @@ import Testing
                 columns: [
                     Column(name: name, typeOID: .max, typeModifier: .min, isKey: true),
                     Column(name: "", typeOID: 0),
-                ]
+                ],
+                primaryKey: Array(repeating: name, count: index)
             )
         }
         value.types = [

@@ -54,6 +54,32 @@ import Testing
         #expect(try #require(value("walrelay_start_time_seconds")) > 1_600_000_000)
     }
 
+    @Test func `a kafka sink's details are metrics in base units`() throws {
+        let board = makeBoard()
+        board.update { status in
+            status.sink = .init(
+                kind: "kafka",
+                details: [
+                    "recordsWritten": 12, "deadLetters": 1, "queueMessages": 3, "queueBytes": 900,
+                    "rttMicroseconds": 1500, "deliveryMicroseconds": 2_500_000, "brokersUp": 2,
+                    "brokersKnown": 3, "topicPrefix": "orders",
+                ]
+            )
+        }
+        let text = HealthRoutes(board: board).reply(method: "GET", path: "/metrics").body
+        let samples = try Self.parse(text)
+        let values = Dictionary(samples.map { ($0.name, $0.value) }) { first, _ in first }
+        #expect(values["walrelay_sink_records_total"] == 12)
+        #expect(values["walrelay_sink_dead_letters_total"] == 1)
+        #expect(values["walrelay_sink_queue_messages"] == 3)
+        #expect(values["walrelay_sink_queue_bytes"] == 900)
+        #expect(values["walrelay_sink_broker_rtt_seconds"] == 0.0015)
+        #expect(values["walrelay_sink_delivery_seconds"] == 2.5)
+        #expect(values["walrelay_sink_brokers_up"] == 2)
+        #expect(values["walrelay_sink_brokers_known"] == 3)
+        #expect(!text.contains("topicPrefix"))
+    }
+
     @Test func `what is not known is left out`() throws {
         let board = StatusBoard(task: "t", version: "v", sinkKind: "stream")
         let text = HealthRoutes(board: board).reply(method: "GET", path: "/metrics").body

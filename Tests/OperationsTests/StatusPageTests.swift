@@ -65,6 +65,24 @@ import Testing
         #expect(!html.contains("\0"))
     }
 
+    @Test func `a sink's numbers have the units that their names say`() {
+        let board = makeBoard()
+        board.update { status in
+            status.sink.details = [
+                "rttMicroseconds": 1240, "deliveryMicroseconds": 61_000_000, "queueBytes": 1536,
+                "bytesWritten": 99, "recordsWritten": 12_345, "Microseconds": 7,
+            ]
+        }
+        let html = page(board).body
+        for row in [
+            "<dt>rtt</dt><dd>1.2 ms</dd>", "<dt>delivery</dt><dd>61 s</dd>",
+            "<dt>queueBytes</dt><dd>1.5 KiB</dd>", "<dt>bytesWritten</dt><dd>99 B</dd>",
+            "<dt>recordsWritten</dt><dd>12\u{202f}345</dd>", "<dt>Microseconds</dt><dd>7</dd>",
+        ] {
+            #expect(html.contains(row), "\(row)")
+        }
+    }
+
     @Test func `illness and the last error are shown`() {
         let board = makeBoard()
         #expect(page(board).body.contains("<p id=\"alarm\" class=\"alarm\" role=\"alert\" hidden>"))

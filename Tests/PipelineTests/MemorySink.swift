@@ -24,6 +24,7 @@ enum FaultPoint: Hashable {
     case beginChunk
     case take
     case endChunk
+    case idle
 
     /// What every snapshot comes to that is written in batches.
     static let ofBatches: [FaultPoint] = [
@@ -49,6 +50,7 @@ final class MemoryStore: Sendable {
         var prepared: [Relation] = []
         var isOpen = false
         var opens = 0
+        var idles = 0
         /// Whatever a sink must not be asked to do.
         var complaints: [String] = []
     }
@@ -82,6 +84,7 @@ final class MemoryStore: Sendable {
     var lines: [String] { state.withLock { $0.lines } }
     var checkpoint: Checkpoint? { state.withLock { $0.checkpoint } }
     var opens: Int { state.withLock { $0.opens } }
+    var idles: Int { state.withLock { $0.idles } }
     var isOpen: Bool { state.withLock { $0.isOpen } }
     var complaints: [String] { state.withLock { $0.complaints } }
     var points: [FaultPoint] { state.withLock { $0.points } }
@@ -90,7 +93,12 @@ final class MemoryStore: Sendable {
     func reach(_ point: FaultPoint) throws {
         try beforePoint(point)
         let fault = state.withLock { state -> WalrelayError? in
-            if state.points.last != point { state.points.append(point) }
+            // Idle times come as they please and say nothing of the order.
+            if point == .idle {
+                state.idles += 1
+            } else if state.points.last != point {
+                state.points.append(point)
+            }
             guard let errors = state.faults[point], let first = errors.first else { return nil }
             state.faults[point] = Array(errors.dropFirst())
             return first
@@ -182,6 +190,8 @@ final class MemorySink: Sink {
         committable = 0
         try store.reach(.afterCommit)
     }
+
+    func idle() throws { try store.reach(.idle) }
 
     func rollback() throws {
         pending = []

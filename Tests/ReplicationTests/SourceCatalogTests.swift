@@ -101,7 +101,10 @@ import Testing
             try connection.query("INSERT INTO child VALUES (1)")
             let sent = try relationMessages(slot: "s", publication: "di_pub_t", on: connection)
             for table in tables {
-                #expect(table.relation == sent[table.relation.oid])
+                var described = try #require(sent[table.relation.oid])
+                // The one thing that the stream does not say.
+                described.primaryKey = table.relation.primaryKey
+                #expect(table.relation == described)
             }
             let expected = 12 + (version.rawValue >= 12 ? 1 : 0) + (version.rawValue >= 13 ? 1 : 0)
             #expect(tables.count == expected)
@@ -122,7 +125,7 @@ import Testing
             #expect(tables.count == 1)
             #expect(table.isPartitioned)
             #expect(table.storage.map(\.name) == ["leaf", "lowest"])
-            #expect(table.primaryKey == ["day", "id"])
+            #expect(table.relation.primaryKey == ["day", "id"])
             let leaf = try SourceCatalog.tables(TableSelection("public.leaf"), on: connection)
             #expect(leaf.map(\.relation.name) == ["leaf"])
             #expect(leaf.first?.relation.columns.map(\.name) == ["v", "day", "id"])

@@ -96,5 +96,19 @@ private func config(_ name: String) -> String {
         let sink = (["", "  kind: \(kind)"] + lines).joined(separator: "\n")
         let settings = try Draft(sink: sink).settings(["KAFKA_PASSWORD": "x"])
         #expect(settings.sink.kind.rawValue == kind)
+        #expect(settings.warnings == [])
+        // Defaults, but for the keys that have none.
+        if case .kafka(let kafka) = settings.sink {
+            var plain = Settings.Sink.Kafka(
+                bootstrapServers: ["a:9092", "b:9092"],
+                topicPrefix: "orders"
+            )
+            plain.partitions = kafka.partitions
+            plain.replicationFactor = kafka.replicationFactor
+            plain.topicConfig = kafka.topicConfig
+            plain.properties = kafka.properties
+            #expect(kafka == plain)
+            #expect(kafka.partitions == 6 && kafka.replicationFactor == 3)
+        }
     }
 }

@@ -88,26 +88,6 @@ import Testing
         #expect(try settings == Draft().settings())
     }
 
-    @Test func `kafka's section is read whole, its topics named after the task by default`() throws
-    {
-        let full = try Draft(
-            sink: """
-                { kind: kafka, kafka: { bootstrapServers: "a:9092, b:9092", topicPrefix: p.x,
-                  transactional: false, properties: { sasl.password: "${P}", linger.ms: 5 } } }
-                """
-        ).settings(["P": "secret"])
-        var kafka = Settings.Sink.Kafka(
-            bootstrapServers: ["a:9092", "b:9092"],
-            topicPrefix: "p.x"
-        )
-        kafka.transactional = false
-        kafka.properties = ["sasl.password": Secret("secret"), "linger.ms": Secret("5")]
-        #expect(full.sink == .kafka(kafka))
-
-        let short = try Draft(sink: "{ kind: kafka, kafka: { bootstrapServers: a } }").settings()
-        #expect(short.sink == .kafka(.init(bootstrapServers: ["a"], topicPrefix: "orders")))
-    }
-
     @Test func `the postgresql sink knows a connection's keys and its own`() throws {
         let settings = try Draft(
             sink: """

@@ -176,28 +176,6 @@ import Testing
         #expect(buffer.string.split(separator: "\n").map(String.init) == (try lines(of: batch)))
     }
 
-    @Test func `keys are objects of the identity's columns`() throws {
-        var batch = items()
-        batch.addChange(.insert, new: ["1", "a", "b"])
-        batch.addChange(
-            .update,
-            new: [.unchanged, "a", "b"],
-            old: (.key, ["2", .absent, .absent])
-        )
-        batch.addChange(.delete, old: (.key, ["3", .absent, .absent]))
-        batch.addChange(.truncate)
-        let keyless = batch.addRelation("log", version: 2, columns: [("line", .text, false)])
-        batch.addChange(.insert, relation: keyless, new: ["a"])
-        var encoder = testEncoder()
-        var keys: [String?] = []
-        for index in batch.changes.indices {
-            var buffer = OutputBuffer()
-            let isKey = try encoder.encodeKey(batch, change: index, into: &buffer)
-            keys.append(isKey ? buffer.string : nil)
-        }
-        #expect(keys == [#"{"id":1}"#, #"{"id":2}"#, #"{"id":3}"#, nil, nil])
-    }
-
     private func object(_ line: String) throws -> [String: Any]? {
         try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
     }

@@ -101,7 +101,7 @@ import Testing
                 newFields.append(.absent)
             case 1:
                 newFields.append(.unchanged)
-                after[column.name] = old == .full ? value : "__debezium_unavailable_value"
+                after[column.name] = isOld ? value : "__debezium_unavailable_value"
             default:
                 let value = text(upTo: 300, &random)
                 newFields.append(.text(value))

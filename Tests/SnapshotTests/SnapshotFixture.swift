@@ -121,7 +121,8 @@ extension PostgresCluster {
                         typeModifier: Int32(columns.text(row, 2)) ?? -1,
                         isKey: primaryKey.contains(columns.text(row, 0))
                     )
-                }
+                },
+                primaryKey: primaryKey
             ),
             isPartitioned: head.flag(0, 3),
             storage: (0..<leaves.count).map { row in
@@ -133,8 +134,7 @@ extension PostgresCluster {
                     bytes: leaves.integer(row, 4) ?? 0
                 )
             },
-            filter: filter,
-            primaryKey: primaryKey
+            filter: filter
         )
     }
 

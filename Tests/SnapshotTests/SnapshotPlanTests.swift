@@ -27,7 +27,8 @@ private func table(oid: UInt32 = 1, sizes: [Int64], filter: String? = nil) -> So
             schema: "s",
             name: "t\(oid)",
             replicaIdentity: .default,
-            columns: [Column(name: "id", typeOID: 20, isKey: true)]
+            columns: [Column(name: "id", typeOID: 20, isKey: true)],
+            primaryKey: ["id"]
         ),
         isPartitioned: sizes.count > 1,
         storage: sizes.enumerated().map { index, bytes in
@@ -39,8 +40,7 @@ private func table(oid: UInt32 = 1, sizes: [Int64], filter: String? = nil) -> So
                 bytes: bytes
             )
         },
-        filter: filter,
-        primaryKey: ["id"]
+        filter: filter
     )
 }
 

@@ -19,7 +19,7 @@ struct TableComparison {
     let mayLackKey: Bool
 
     /// What does not fit and what may cause trouble; one `ok` where nothing failed.
-    func findings() -> [TargetFinding] {
+    func findings() -> [Finding] {
         guard there.kind == "r" || there.kind == "p" else { return [kindFinding] }
         let findings = accessFindings() + columnFindings() + keyFindings() + actFindings()
         guard !findings.contains(where: { $0.level == .failed }) else { return findings }
@@ -34,18 +34,18 @@ struct TableComparison {
 
     private func finding(
         _ id: String,
-        _ level: TargetFinding.Level,
+        _ level: Finding.Level,
         _ found: String,
         mend: String = "",
         column: String? = nil
-    ) -> TargetFinding {
+    ) -> Finding {
         let subject = column.map { "\(there.name).\($0)" } ?? "\(there.name)"
-        return TargetFinding(id, level, subject: subject, found: found, mend: mend)
+        return Finding(id, level, subject: subject, found: found, mend: mend)
     }
 
     // MARK: Kind and access
 
-    private var kindFinding: TargetFinding {
+    private var kindFinding: Finding {
         let kinds = [
             "v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence",
             "i": "an index", "I": "an index", "c": "a row type",
@@ -58,8 +58,8 @@ struct TableComparison {
         )
     }
 
-    private func accessFindings() -> [TargetFinding] {
-        var findings: [TargetFinding] = []
+    private func accessFindings() -> [Finding] {
+        var findings: [Finding] = []
         let role = SQL.identifier(server.role)
         if !there.mayUseSchema {
             findings.append(
@@ -118,7 +118,7 @@ struct TableComparison {
 
     // MARK: Columns
 
-    private func columnFindings() -> [TargetFinding] {
+    private func columnFindings() -> [Finding] {
         let byName = Dictionary(
             columns.map { ($0.name, $0) },
             uniquingKeysWith: { first, _ in first }
@@ -149,9 +149,9 @@ struct TableComparison {
         _ column: Column,
         _ there: CatalogColumn,
         mayBeNull: Bool
-    ) -> [TargetFinding] {
+    ) -> [Finding] {
         let alter = "ALTER TABLE \(sql) ALTER COLUMN \(SQL.identifier(there.name))"
-        var findings: [TargetFinding] = []
+        var findings: [Finding] = []
         if let fault = fit.fault(TypeUse(column), there.type) {
             findings.append(
                 finding(
@@ -206,7 +206,7 @@ struct TableComparison {
         return findings
     }
 
-    private func extraFindings(_ there: CatalogColumn) -> [TargetFinding] {
+    private func extraFindings(_ there: CatalogColumn) -> [Finding] {
         guard !there.isGenerated else { return [] }
         if definition?.generated.contains(where: { $0.name == there.name }) == true {
             return [
@@ -248,7 +248,7 @@ struct TableComparison {
         )
     }
 
-    private func keyFindings() -> [TargetFinding] {
+    private func keyFindings() -> [Finding] {
         guard keyColumns.isEmpty, !mayLackKey else { return [] }
         switch relation.replicaIdentity {
         case .nothing: return []
@@ -287,8 +287,8 @@ struct TableComparison {
 
     // MARK: What acts by itself
 
-    private func actFindings() -> [TargetFinding] {
-        var findings: [TargetFinding] = []
+    private func actFindings() -> [Finding] {
+        var findings: [Finding] = []
         if there.hasRules {
             findings.append(
                 finding(

@@ -20,13 +20,13 @@ struct TableInspection: Sendable {
     /// Looks at the target, outside a transaction, and changes nothing; blocks.
     ///
     /// In the order in which things are best mended; a table that is as it has to be has an `ok`.
-    func findings(on target: borrowing Connection) throws(WalrelayError) -> [TargetFinding] {
+    func findings(on target: borrowing Connection) throws(WalrelayError) -> [Finding] {
         try Asking.target("looking at the tables") { () throws(PostgresError) in
             try look(on: target)
         }
     }
 
-    private func look(on target: borrowing Connection) throws(PostgresError) -> [TargetFinding] {
+    private func look(on target: borrowing Connection) throws(PostgresError) -> [Finding] {
         let server = try TargetServer(on: target)
         let general = server.findings(sourceEncoding: source.encoding)
         guard server.version >= 100_000 else { return general }
@@ -64,10 +64,10 @@ struct TableInspection: Sendable {
         return findings
     }
 
-    private func missingFinding(of relation: Relation) -> TargetFinding {
+    private func missingFinding(of relation: Relation) -> Finding {
         let name = naming.target(of: relation)
         guard createTables else {
-            return TargetFinding(
+            return Finding(
                 "target.table_missing",
                 .failed,
                 subject: "\(name)",
@@ -76,7 +76,7 @@ struct TableInspection: Sendable {
             )
         }
         guard source.tables[relation.oid] != nil else {
-            return TargetFinding(
+            return Finding(
                 "target.table_missing",
                 .failed,
                 subject: "\(name)",
@@ -84,7 +84,7 @@ struct TableInspection: Sendable {
                 mend: "make it by hand, or take it out of tables.include"
             )
         }
-        return TargetFinding("target.table_new", .ok, subject: "\(name)", found: "will be made")
+        return Finding("target.table_new", .ok, subject: "\(name)", found: "will be made")
     }
 
     /// Whether what is missing can be made: the schemas, and walrelay's own.
@@ -93,15 +93,15 @@ struct TableInspection: Sendable {
         types: TargetTypes,
         server: TargetServer,
         on target: borrowing Connection
-    ) throws(PostgresError) -> [TargetFinding] {
-        var findings: [TargetFinding] = []
+    ) throws(PostgresError) -> [Finding] {
+        var findings: [Finding] = []
         var wanted: Set = [CheckpointTable.schema]
         if createTables, !missing.isEmpty {
             wanted.formUnion(missing.map { naming.target(of: $0).schema })
             wanted.formUnion(types.missingSchemas)
             findings += types.findings
             findings += types.notices.map {
-                TargetFinding("target.type_text", .warning, subject: "types", found: $0)
+                Finding("target.type_text", .warning, subject: "types", found: $0)
             }
         }
         let rows = try target.query(
@@ -117,7 +117,7 @@ struct TableInspection: Sendable {
             wanted.remove(schema)
             guard !rows.flag(row, 1) else { continue }
             findings.append(
-                TargetFinding(
+                Finding(
                     "target.schema_privileges",
                     .failed,
                     subject: "schema \(schema)",
@@ -128,7 +128,7 @@ struct TableInspection: Sendable {
         }
         if !wanted.isEmpty, !server.canCreateSchemas {
             findings.append(
-                TargetFinding(
+                Finding(
                     "target.database_privileges",
                     .failed,
                     subject: "database \(server.database)",

@@ -2,6 +2,7 @@
 //
 // The target's server, database and role, as far as they decide what can be written there.
 
+import ChangeModel
 import LibPQ
 
 /// What the target says of itself.
@@ -48,11 +49,11 @@ struct TargetServer: Sendable {
     }
 
     /// What stands against writing to this server at all.
-    func findings(sourceEncoding: String) -> [TargetFinding] {
-        var findings: [TargetFinding] = []
+    func findings(sourceEncoding: String) -> [Finding] {
+        var findings: [Finding] = []
         if version < 100_000 {
             findings.append(
-                TargetFinding(
+                Finding(
                     "target.version",
                     .failed,
                     subject: "target",
@@ -64,7 +65,7 @@ struct TargetServer: Sendable {
         }
         if isStandby {
             findings.append(
-                TargetFinding(
+                Finding(
                     "target.standby",
                     .failed,
                     subject: "target",
@@ -75,7 +76,7 @@ struct TargetServer: Sendable {
         }
         if encoding != sourceEncoding, encoding != "UTF8" {
             findings.append(
-                TargetFinding(
+                Finding(
                     "target.encoding",
                     .warning,
                     subject: "database \(database)",

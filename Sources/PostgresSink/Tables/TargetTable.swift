@@ -56,7 +56,7 @@ extension TargetTable {
                 try UniqueIndex.read(of: oids.values, on: target)
             )
         }
-        var findings: [TargetFinding] = []
+        var findings: [Finding] = []
         let tables = versions.map { version in
             let name = naming.target(of: version.relation)
             let oid = oids[name] ?? 0
@@ -64,7 +64,7 @@ extension TargetTable {
             let lacking = version.relation.columns.map(\.name).filter { there[$0] == nil }
             if oids[name] == nil {
                 findings.append(
-                    TargetFinding(
+                    Finding(
                         "target.table_missing",
                         .failed,
                         subject: "\(name)",
@@ -73,7 +73,7 @@ extension TargetTable {
                 )
             } else if !lacking.isEmpty {
                 findings.append(
-                    TargetFinding(
+                    Finding(
                         "target.column_missing",
                         .failed,
                         subject: "\(name)",
@@ -83,7 +83,7 @@ extension TargetTable {
             }
             return TargetTable(version, as: name, columns: there, indexes: indexes[oid] ?? [])
         }
-        try TargetFinding.refuse(findings)
+        try TargetErrors.refuse(findings)
         return tables
     }
 

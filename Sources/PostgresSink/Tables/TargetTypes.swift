@@ -36,7 +36,7 @@ struct TargetTypes: Sendable {
     /// What an operator should know: which type became text, and why.
     private(set) var notices: [String] = []
     /// Types of the target that do not take every value of the source's.
-    private(set) var findings: [TargetFinding] = []
+    private(set) var findings: [Finding] = []
 
     /// Looks at the target for the types of `columns` and changes nothing; blocks.
     init(
@@ -146,7 +146,7 @@ struct TargetTypes: Sendable {
         guard !lacking.isEmpty else { return }
         let statements = lacking.map { "ALTER TYPE \(name.sql) ADD VALUE \(SQL.literal($0));" }
         findings.append(
-            TargetFinding(
+            Finding(
                 "target.enum_labels",
                 .failed,
                 subject: "type \(name)",

@@ -11,6 +11,9 @@ final class EncodingPlan: @unchecked Sendable {
     /// One column.
     struct Column {
         var code: ValueCode
+        /// Whether it belongs to the replica identity: an old row that is a key holds it.
+        var isIdentity: Bool
+        /// Whether it belongs to the key of records.
         var isKey: Bool
         /// `,"name":` among the plan's bytes.
         var name: Range<Int32>
@@ -46,11 +49,13 @@ final class EncodingPlan: @unchecked Sendable {
             (columns + index).initialize(
                 to: Column(
                     code: ValueCode(version.types[index], nodes: &nodeList),
-                    isKey: column.isKey,
+                    isIdentity: column.isKey,
+                    isKey: false,
                     name: start..<Int32(bytes.count)
                 )
             )
         }
+        for index in version.relation.eventKey { columns[index].isKey = true }
         let start = Int32(bytes.count)
         bytes.append(",\"schema\":")
         bytes.appendText(version.relation.schema)
@@ -75,7 +80,7 @@ final class EncodingPlan: @unchecked Sendable {
             nodes: nodes,
             bytes: UnsafePointer(bytes.end - bytes.count),
             relation: relation,
-            hasKey: version.relation.columns.contains(where: \.isKey)
+            hasKey: !version.relation.eventKey.isEmpty
         )
     }
 }

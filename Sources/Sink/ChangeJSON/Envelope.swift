@@ -7,7 +7,7 @@
 //   ,"schema":…,"table":…,"txId":                                       (the plan's)
 //   XID,"lsn":                               lsn                        (position)
 //   },"transaction":{…,"total_order":  ordinal  ,"data_collection_order":  n  (order)
-//   ,"op":"c","ts_ms":…}\n                                              (tail)
+//   ,"op":"c","ts_ms":…}                                                (tail)
 //
 // `ts_ns`, `xmin`, `origin` and `origin_lsn` of Debezium's source are left out: PostgreSQL's clock
 // has microseconds, and the others are always null here. A fifth of each line would be said for
@@ -41,14 +41,14 @@ struct Envelope: ~Copyable {
         database.append(",\"sequence\":\"[\\\"")
     }
 
-    /// Makes the tail for lines that are written at `now`.
+    /// Makes the tail for events that are written at `now`.
     mutating func begin(at now: PostgresTime) {
         if self.now == now { return }
         self.now = now
         tail.removeAll()
         tail.append(",\"op\":\"?\",\"ts_ms\":")
         tail.append(decimal: Self.milliseconds(now))
-        tail.append("}\n")
+        tail.append("}")
         tail.padWithZeros()
     }
 
@@ -85,9 +85,14 @@ struct Envelope: ~Copyable {
         text.padWithZeros()
     }
 
-    /// Appends all that follows `after`, the end of the line included.
+    /// Appends all that follows `after`, and leaves room for one byte more.
     @inline(__always)
-    func close(_ change: Change, _ plan: EncodingPlan.View, into buffer: inout OutputBuffer) {
+    func close(
+        _ change: Change,
+        as shape: EventShape,
+        _ plan: EncodingPlan.View,
+        into buffer: inout OutputBuffer
+    ) {
         let relationLength = plan.relation.count
         buffer.reserve(text.count + relationLength + tail.count + 128)
         let runs = text.bytes
@@ -107,7 +112,12 @@ struct Envelope: ~Copyable {
         }
         let operation = buffer.end + 7
         buffer.unchecked(tailBase, tail.count)
-        operation.pointee = Self.operation(change.kind)
+        operation.pointee =
+            switch shape {
+            case .whole: Self.operation(change.kind)
+            case .departure: UInt8(ascii: "d")
+            case .arrival: UInt8(ascii: "c")
+            }
     }
 
     @inline(__always)

@@ -96,6 +96,12 @@ extension OutputBuffer {
     /// The content, until the buffer is changed.
     var bytes: Bytes { Bytes(start: start, count: count) }
 
+    /// Whether two parts of the content have the same bytes.
+    func isEqual(_ left: Range<Int>, _ right: Range<Int>) -> Bool {
+        left.count == right.count
+            && memcmp(start + left.lowerBound, start + right.lowerBound, left.count) == 0
+    }
+
     /// Overwrites a byte of the content.
     @inline(__always)
     mutating func replace(at index: Int, with byte: UInt8) {

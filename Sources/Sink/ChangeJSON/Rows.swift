@@ -70,6 +70,8 @@ struct Fault {
         case malformed
         /// A value is not UTF-8.
         case encoding
+        /// A value of the record's key was not sent.
+        case key
         /// The batch contradicts itself.
         case batch
     }
@@ -100,6 +102,15 @@ struct Fault {
                 "a value is not UTF-8: \(place)",
                 hint: "store the text as UTF-8 (server_encoding is SQL_ASCII, so the server "
                     + "does not check it), or exclude the column"
+            )
+        }
+        if kind == .key {
+            return WalrelayError(
+                "key.not_sent",
+                exit: .refused,
+                "the server did not send a value of the key: \(place)",
+                hint: "REPLICA IDENTITY FULL makes the server send it; so do the last minor "
+                    + "releases of each PostgreSQL for keys that are large enough to be TOASTed"
             )
         }
         let type = batch.relations[Int(change.relation)].types[column]

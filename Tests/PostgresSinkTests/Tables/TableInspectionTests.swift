@@ -11,7 +11,7 @@ import Testing
 
 @Suite struct TableInspectionTests {
     /// The findings as `id subject`, those that are ok left out.
-    static func faults(_ findings: [TargetFinding]) -> [String] {
+    static func faults(_ findings: [Finding]) -> [String] {
         findings.filter { $0.level != .ok }.map { "\($0.id) \($0.subject)" }
     }
 
@@ -20,7 +20,7 @@ import Testing
         as user: String = "postgres",
         createTables: Bool = true,
         unfinished: Set<TableName> = []
-    ) async throws -> [TargetFinding] {
+    ) async throws -> [Finding] {
         try await servers.connected(as: user) { source, target in
             var inspection = try TableInspection(on: source)
             inspection.createTables = createTables
@@ -32,7 +32,7 @@ import Testing
     /// Runs what mends each fault, and expects nothing to be left.
     static func expectMended(
         _ servers: TableServers,
-        by findings: [TargetFinding],
+        by findings: [Finding],
         as user: String = "postgres"
     ) async throws {
         for finding in findings where !finding.mend.isEmpty && finding.level == .failed {
@@ -83,7 +83,7 @@ import Testing
                 "target.key_missing public.t",
             ]
         )
-        #expect(throws: WalrelayError.self) { try TargetFinding.refuse(findings) }
+        #expect(throws: WalrelayError.self) { try TargetErrors.refuse(findings) }
         for index in findings.indices where findings[index].subject == "public.t.labels" {
             #expect(findings[index].found.contains("lacks the labels 'b'"))
             findings[index].mend = "ALTER TYPE mood ADD VALUE 'b'"

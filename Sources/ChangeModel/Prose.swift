@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// Numbers and lists in sentences for the operator, the same in every room. Cold: for findings,
+// errors and log lines.
 
 /// How numbers and lists of names are put into sentences.
-enum Prose {
+package enum Prose {
     /// Names with commas; of many only the first five and how many more.
-    static func list(_ names: [String]) -> String {
+    package static func list(_ names: [String]) -> String {
         let shown = names.prefix(5).joined(separator: ", ")
         return names.count > 5 ? "\(shown) and \(names.count - 5) more" : shown
     }
 
     /// `3 tables`, `1 table`.
-    static func count(_ number: Int, _ noun: String) -> String {
+    package static func count(_ number: Int, _ noun: String) -> String {
         "\(number) \(noun)\(number == 1 ? "" : "s")"
     }
 
     /// Bytes in the largest binary unit that leaves at least one: `12 MiB`.
-    static func bytes(_ count: Int64) -> String {
+    package static func bytes(_ count: Int64) -> String {
         let units = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"]
         var unit = 0
         var value = count
@@ -28,7 +31,7 @@ enum Prose {
     /// The candidates that a mistyped name is nearest to, the nearest first, at most three.
     ///
     /// Upper and lower case count as the same, so `Orders` finds `orders`.
-    static func nearest(to name: String, among candidates: [String]) -> [String] {
+    package static func nearest(to name: String, among candidates: [String]) -> [String] {
         let wanted = Array(name.lowercased().utf8.prefix(256))
         let limit = max(2, wanted.count / 4)
         return

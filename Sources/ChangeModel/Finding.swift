@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One line of `check`: what was looked at, what was found, and what mends it. The ids are stable:
-// scripts match them, and a run that a finding stops exits with its id as the error's code.
-
-public import ChangeModel
+// One line of `check`: what was looked at, what was found, and what mends it. The source and every
+// sink speak of their prerequisites in this form. The ids are stable: scripts match them, and a run
+// that a finding stops exits with its id as the error's code.
 
 /// What the check of one prerequisite found.
 public struct Finding: Sendable, Equatable, Codable {
@@ -39,43 +38,23 @@ public struct Finding: Sendable, Equatable, Codable {
 }
 
 extension Finding {
-    /// What a run that this finding stops exits with.
-    ///
-    /// Changes that are lost for good are not a prerequisite that somebody can meet.
-    var exit: ExitCode {
-        switch id {
-        case "slot.wal_lost", "publication.missing", "publication.gap": .checkpointMismatch
-        default: .prerequisite
-        }
-    }
-
     /// `subject: found`, then the mending on a line of its own.
-    var sentence: String {
+    package var sentence: String {
         mend.isEmpty ? "\(subject): \(found)" : "\(subject): \(found)\n    mend: \(mend)"
     }
-}
 
-extension Prerequisites {
-    /// The error of a run whose check failed; `nil` where nothing failed.
+    /// Throws one error, exit 77, that lists everything that failed; returns where nothing did.
     ///
-    /// Its code and exit are those of the first failure; its message lists all of them.
-    public static func firstFailure(_ findings: [Finding]) -> WalrelayError? {
+    /// `message` is what the list explains, without a colon.
+    package static func refuse(
+        _ findings: [Finding],
+        as code: String,
+        _ message: String,
+        hint: String
+    ) throws(WalrelayError) {
         let failures = findings.filter { $0.level == .failed }
-        guard let first = failures.first else { return nil }
-        guard failures.count > 1 else {
-            return WalrelayError(
-                first.id,
-                exit: first.exit,
-                "\(first.subject): \(first.found)",
-                hint: first.mend
-            )
-        }
+        guard !failures.isEmpty else { return }
         let lines = failures.map { "\n  \($0.sentence) [\($0.id)]" }.joined()
-        return WalrelayError(
-            first.id,
-            exit: first.exit,
-            "\(failures.count) prerequisites are not met:\(lines)",
-            hint: "mend them from the top down; `walrelay check` tells what is left"
-        )
+        throw WalrelayError(code, exit: .prerequisite, "\(message):\(lines)", hint: hint)
     }
 }

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Waiting for a broker: feeds the watchdog, and ends a while after a stop was asked for. Before
+// that it waits as long as whoever calls allows.
+
+#if Kafka
+import Sink
+
+/// How long the sink waits for its brokers once the task is asked to stop.
+final class Patience {
+    /// How long a stop lets the waiting go on.
+    static let afterStop: Duration = .seconds(15)
+    /// How long a single wait may last before the watchdog is to hear of it.
+    static let slice: Duration = .milliseconds(500)
+
+    private let supervisor: any SinkSupervisor
+    private var askedToStop: ContinuousClock.Instant?
+
+    init(_ supervisor: any SinkSupervisor) {
+        self.supervisor = supervisor
+    }
+
+    /// Tells the watchdog that we wait; false once the waiting is to end.
+    func mayGoOn() -> Bool {
+        guard !supervisor.keepWaiting() else { return true }
+        let since = askedToStop ?? .now
+        askedToStop = since
+        return ContinuousClock.now - since < Self.afterStop
+    }
+
+    /// Tells the watchdog that we wait; throws `CancellationError` once the waiting is to end.
+    func look() throws {
+        guard mayGoOn() else { throw CancellationError() }
+    }
+}
+#endif
