@@ -8,7 +8,8 @@
 public struct Checkpoint: Sendable, Equatable, Codable {
     /// How far the initial snapshot is.
     public enum SnapshotState: String, Sendable, Codable {
-        /// Begun; what the sink holds of it is thrown away on the next start.
+        /// Begun. What the sink holds of it is thrown away on the next start, unless rows of it
+        /// were seen: then the task goes on from here and takes a snapshot anew.
         case running
         /// Whole in the sink, or never asked for.
         case complete
@@ -23,10 +24,14 @@ public struct Checkpoint: Sendable, Equatable, Codable {
     /// The name of the slot.
     public var slot: String
     /// Every transaction whose commit lies before this position is in the sink, whole; none after.
+    ///
+    /// Zero while a snapshot is running that nothing can be brought to.
     public var position: LSN
     /// How far the snapshot is.
     public var snapshot: SnapshotState
-    /// The slot's consistent point at which the snapshot was taken; `nil` where none was asked for.
+    /// The slot's consistent point at which the snapshot was taken.
+    ///
+    /// `nil` where none was asked for, and of a running one as long as none of its rows is seen.
     public var snapshotLSN: LSN?
     /// The OID of the publication that has been streamed; `nil` where it was not noted.
     ///
@@ -62,5 +67,11 @@ public struct Checkpoint: Sendable, Equatable, Codable {
         self.relations = relations
         self.types = types
         self.publicationOID = publicationOID
+    }
+
+    /// Whether the task goes on at `position`, from what the slot has since; otherwise it begins
+    /// anew.
+    public var goesOn: Bool {
+        snapshot == .complete || snapshotLSN != nil && position > .zero
     }
 }

@@ -43,7 +43,8 @@ extension Finding {
         mend.isEmpty ? "\(subject): \(found)" : "\(subject): \(found)\n    mend: \(mend)"
     }
 
-    /// Throws one error, exit 77, that lists everything that failed; returns where nothing did.
+    /// Throws one error, exit 77, that lists what failed, the first fifty of many; returns where
+    /// nothing did.
     ///
     /// `message` is what the list explains, without a colon.
     package static func refuse(
@@ -54,7 +55,8 @@ extension Finding {
     ) throws(WalrelayError) {
         let failures = findings.filter { $0.level == .failed }
         guard !failures.isEmpty else { return }
-        let lines = failures.map { "\n  \($0.sentence) [\($0.id)]" }.joined()
-        throw WalrelayError(code, exit: .prerequisite, "\(message):\(lines)", hint: hint)
+        let lines = failures.prefix(50).map { "\n  \($0.sentence) [\($0.id)]" }.joined()
+        let more = failures.count > 50 ? "\n  and \(failures.count - 50) more" : ""
+        throw WalrelayError(code, exit: .prerequisite, "\(message):\(lines)\(more)", hint: hint)
     }
 }

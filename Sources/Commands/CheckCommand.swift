@@ -30,12 +30,14 @@ struct CheckCommand: AsyncParsableCommand {
         )
         let source = try settings.sourceParameters()
         let target = try settings.postgresTarget(database: source.database)
+        let kafka = try settings.kafkaTarget(database: source.database)
         let findings = try await onOwnThread(named: "check") {
             do {
                 let connection = try Connection.open(source)
-                let findings = try Prerequisites.check(requirements, on: connection)
-                guard let target else { return findings }
-                return try findings + Self.findings(of: target, asking: connection)
+                var findings = try Prerequisites.check(requirements, on: connection)
+                if let target { findings += try Self.findings(of: target, asking: connection) }
+                if let kafka { findings += try kafka.findings(asking: connection) }
+                return findings
             } catch let error as PostgresError {
                 throw WalrelayError(
                     error,

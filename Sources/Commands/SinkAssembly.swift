@@ -42,8 +42,9 @@ enum SinkAssembly {
         case .postgresql(let section):
             let options = try postgresOptions(section, settings, database: database)
             return { supervisor in PostgresSink(options, supervisor: supervisor, logger: log) }
-        case .kafka:
-            throw kafkaUnavailable
+        case .kafka(let section):
+            let target = try KafkaTarget(section, settings, database: database)
+            return { supervisor in target.sink(supervisor: supervisor, log: log) }
         }
     }
 

@@ -76,6 +76,7 @@ public final class Admin {
             RD_KAFKA_PRODUCER,
             plain,
             defaults: ["allow.auto.create.topics": "false"],
+            warnsOfProperties: false,
             logger: logger,
             keepWaiting: keepWaiting
         )

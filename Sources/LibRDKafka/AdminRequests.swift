@@ -9,10 +9,12 @@ extension Admin {
     /// Makes topics; those that exist already are left as they are and are no error.
     ///
     /// Blocks for at most `timeout`, until the brokers know the new topics. Gives the errors of
-    /// those that could not be made, by name; throws where the request as a whole failed.
+    /// those that could not be made, by name; throws where the request as a whole failed. With
+    /// `onlyJudged` the brokers judge and make nothing.
     @discardableResult
     public func createTopics(
         _ topics: [NewTopic],
+        onlyJudged: Bool = false,
         timeout: Duration
     ) throws(KafkaError) -> [String: KafkaError] {
         var requests: [OpaquePointer?] = []
@@ -21,7 +23,8 @@ extension Admin {
         let event = try answer(
             to: RD_KAFKA_ADMIN_OP_CREATETOPICS,
             RD_KAFKA_EVENT_CREATETOPICS_RESULT,
-            waitsForPropagation: true,
+            waitsForPropagation: !onlyJudged,
+            onlyJudged: onlyJudged,
             timeout
         ) { rd_kafka_CreateTopics(client.handle, &requests, requests.count, $0, $1) }
         defer { rd_kafka_event_destroy(event) }
@@ -123,6 +126,7 @@ extension Admin {
         to operation: rd_kafka_admin_op_t,
         _ type: Int32,
         waitsForPropagation: Bool,
+        onlyJudged: Bool = false,
         _ timeout: Duration,
         _ send: (_ options: OpaquePointer?, _ queue: OpaquePointer?) -> Void
     ) throws(KafkaError) -> OpaquePointer {
@@ -134,6 +138,7 @@ extension Admin {
             // The controller waits for so long; its answer has to come before our own time is up.
             rd_kafka_AdminOptions_set_operation_timeout(options, limit / 2, nil, 0)
         }
+        if onlyJudged { rd_kafka_AdminOptions_set_validate_only(options, 1, nil, 0) }
         let queue = rd_kafka_queue_new(client.handle)
         defer { rd_kafka_queue_destroy(queue) }
         send(options, queue)

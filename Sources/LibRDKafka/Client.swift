@@ -27,16 +27,18 @@ final class Client {
 
     private let events: OpaquePointer
     private let logger: Logger
-    private let ownProperties: Set<String>
+    private let silentProperties: Set<String>?
     private var pacing = LogPacing()
 
     /// Starts librdkafka; nothing is connected to yet when this returns.
     ///
-    /// `defaults` stand where `properties` say nothing else.
+    /// `defaults` stand where `properties` say nothing else. Of properties that have no effect only
+    /// one client of several with the same ones need warn.
     init(
         _ type: rd_kafka_type_t,
         _ properties: [String: String],
         defaults: [String: String],
+        warnsOfProperties: Bool,
         logger: Logger,
         keepWaiting: @escaping () -> Bool
     ) throws(KafkaError) {
@@ -61,7 +63,7 @@ final class Client {
         self.redaction = redaction
         self.logger = logger
         self.keepWaiting = keepWaiting
-        self.ownProperties = Set(all.keys).subtracting(properties.keys)
+        silentProperties = warnsOfProperties ? Set(all.keys).subtracting(properties.keys) : nil
     }
 
     deinit {
@@ -187,14 +189,17 @@ final class Client {
         guard level >= logger.logLevel else { return }
         let name = String(cString: facility)
         let line = redaction.clean(String(cString: text))
-        // Of properties that librdkafka ignores those that the operator gave are worth a line.
-        if name == "CONFWARN", ownProperties.contains(where: { line.contains(" \($0) ") }) {
-            return
-        }
+        guard name != "CONFWARN" || isOperators(line) else { return }
         // Who asks librdkafka for debugging wants every line.
         guard let held = level == .debug ? 0 : pacing.admit(name) else { return }
         let more = held == 0 ? "" : " (\(held) more of \(name) since the last)"
         logger.log(level: level, "librdkafka: \(line)\(more)")
+    }
+
+    /// Whether a warning is about a property that the operator gave, and for this client.
+    private func isOperators(_ line: String) -> Bool {
+        guard let silentProperties else { return false }
+        return !silentProperties.contains { line.contains(" \($0) ") }
     }
 }
 

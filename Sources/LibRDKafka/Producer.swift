@@ -62,6 +62,7 @@ public final class Producer {
                 "delivery.report.only.error": "true",
                 "statistics.interval.ms": "5000",
             ],
+            warnsOfProperties: true,
             logger: logger,
             keepWaiting: keepWaiting
         )

@@ -59,6 +59,7 @@ public final class TopicTail {
                 "fetch.message.max.bytes": "1048576",
                 "queued.max.messages.kbytes": "4096",
             ],
+            warnsOfProperties: false,
             logger: logger,
             keepWaiting: keepWaiting
         )
@@ -78,6 +79,9 @@ public final class TopicTail {
         _ body: (TailRecord) -> Bool
     ) throws(KafkaError) {
         let deadline = ContinuousClock.now + limit
+        // A reading of a topic that does not exist waits for it; a known one begins at once.
+        let known = try Admin(of: client).describe(topics: [topic], timeout: limit)
+        for description in known.topics { if let error = description.error { throw error } }
         let topic = try Topic(topic, of: client)
         let (low, end) = try stableRange(of: topic, partition, deadline)
         var seen: Set<[UInt8]> = []

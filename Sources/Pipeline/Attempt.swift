@@ -38,7 +38,8 @@ extension TaskRunner {
         let slot = try SlotState.named(options.slot, on: control)
         if let slot, slot.isBeingMade { throw beingMade(slot) }
         // Before the positions are compared: whoever holds the slot moves it.
-        if let slot, slot.isActive, options.snapshot != .only { throw Self.inUse(slot) }
+        let needsSlot = options.snapshot != .only || run.checkpoint?.goesOn ?? false
+        if let slot, slot.isActive, needsSlot { throw Self.inUse(slot) }
         if let checkpoint = run.checkpoint {
             try CheckpointFit.verify(checkpoint, against: slot, options: options, facts: facts)
         }
@@ -47,36 +48,48 @@ extension TaskRunner {
             return .finished
         }
         try renewKeys(&run, on: control)
-        if let checkpoint = run.checkpoint, checkpoint.snapshot == .complete {
-            // What is not taken any more may be gone from the sink too.
-            let taken = checkpoint.relations.filter {
-                options.tables.rule(schema: $0.schema, name: $0.name) != nil
-            }
-            try sink.inspect(taken, types: checkpoint.types)
-        } else {
-            let tables = try SourceCatalog.tables(options.tables, measured: false, on: control)
-            let relations = tables.map(\.relation)
-            let types = try Self.types(of: relations, on: control)
-            try sink.inspect(relations, types: types.entries(for: relations))
+        try inspect(sink, checkpoint: run.checkpoint, on: control)
+        if run.checkpoint?.snapshot != .complete {
             try begin(
                 sink: sink,
                 run: &run,
-                tables: tables,
                 slot: slot,
                 facts: facts,
-                control: control
+                control: control,
+                retry: &retry
             )
             if options.snapshot == .only { return .finished }
         }
         guard let checkpoint = run.checkpoint else { return .goOn }
-        return try stream(
+        let ending = try stream(
             sink: sink,
             from: checkpoint,
+            until: run.until,
             run: &run,
             facts: facts,
             control: control,
             retry: &retry
         )
+        return ending == .reachedUntil || stop.isRequested ? .finished : .goOn
+    }
+
+    /// Has the sink say what does not fit, before anything is made.
+    private func inspect(
+        _ sink: any Sink,
+        checkpoint: Checkpoint?,
+        on control: borrowing Connection
+    ) throws {
+        if let checkpoint, checkpoint.goesOn {
+            // What is not taken any more may be gone from the sink too.
+            let taken = checkpoint.relations.filter {
+                options.tables.rule(schema: $0.schema, name: $0.name) != nil
+            }
+            return try sink.inspect(taken, types: checkpoint.types)
+        }
+        let relations = try SourceCatalog.tables(options.tables, measured: false, on: control)
+            .map(\.relation)
+        let types = try Self.types(of: relations, on: control)
+        try sink.inspect(relations, types: types.entries(for: relations))
     }
 
     /// Takes the primary keys from the catalog: the stream would not say that one has changed.
@@ -176,7 +189,7 @@ extension TaskRunner {
         var requirements = Requirements(task: options.task, tables: options.tables)
         requirements.needsSnapshot =
             checkpoint?.snapshot != .complete && options.snapshot != .never
-        if let checkpoint, checkpoint.snapshot == .complete {
+        if let checkpoint, checkpoint.goesOn {
             requirements.taken = Set(checkpoint.relations.map(\.oid))
         }
         let findings = try Prerequisites.check(requirements, on: control)
@@ -196,55 +209,6 @@ extension TaskRunner {
         if finding.id == "slot.active" { return true }
         return finding.id == "table.missing"
             && known.contains { $0.qualifiedName == finding.subject }
-    }
-
-    /// From nothing, or from an unfinished snapshot, to a checkpoint that can be streamed from.
-    private func begin(
-        sink: any Sink,
-        run: inout RunState,
-        tables: [SourceTable],
-        slot: SlotState?,
-        facts: ServerFacts,
-        control: borrowing Connection
-    ) throws {
-        // A sink that cannot keep a checkpoint goes on where its slot stands; but not where this
-        // run has made the slot and failed to copy the tables: their rows would be missing.
-        let goesOn =
-            slot != nil
-            && (options.snapshot == .never
-                || !sink.keepsCheckpoint && !run.isSnapshotUnfinished)
-        if goesOn, let slot, let confirmed = slot.confirmedFlushLSN {
-            try ensurePublication(of: tables, on: control)
-            log.notice("going on from the position of the slot", metadata: ["lsn": "\(confirmed)"])
-            let checkpoint = try checkpoint(
-                publicationOID: Publication.oid(task: options.task, on: control),
-                position: confirmed,
-                snapshotLSN: nil,
-                state: .complete,
-                relations: tables.map(\.relation),
-                types: Self.types(of: tables.map(\.relation), on: control),
-                facts: facts
-            )
-            if sink.keepsCheckpoint {
-                var beginning = checkpoint
-                beginning.snapshot = .running
-                try sink.beginSnapshot(beginning)
-                try sink.prepare(checkpoint.relations, types: checkpoint.types)
-            }
-            try sink.commit(checkpoint)
-            run.checkpoint = checkpoint
-            run.isBaselineProvisional = true
-            return
-        }
-        run.isSnapshotUnfinished = true
-        run.checkpoint = try snapshot(
-            sink: sink,
-            tables: tables,
-            slotExists: slot != nil,
-            facts: facts,
-            control: control
-        )
-        run.isSnapshotUnfinished = false
     }
 
     func ensurePublication(

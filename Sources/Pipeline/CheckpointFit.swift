@@ -49,7 +49,7 @@ enum CheckpointFit {
         options: TaskOptions,
         facts: ServerFacts
     ) throws(WalrelayError) {
-        guard checkpoint.snapshot == .complete else { return }
+        guard checkpoint.goesOn else { return }
         let afresh =
             "walrelay teardown, an empty sink, and run again for a new snapshot"
         guard let slot else {

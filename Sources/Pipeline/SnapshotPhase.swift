@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The initial snapshot: its checkpoint says `running` until the last row is durable, so that a
-// start after a crash throws away what there is of it and takes it anew.
+// The snapshot: its checkpoint says `running` until the last row is durable, so that a start
+// after a crash does not take a part of it for the whole. What there is of it then is thrown away
+// and taken anew; or, where rows of it were seen, brought up to another one's point (CatchUp).
 
 import ChangeModel
 import LibPQ
@@ -19,24 +20,28 @@ extension TaskRunner {
         sink: any Sink,
         tables: [SourceTable],
         slotExists: Bool,
+        run: inout RunState,
         facts: ServerFacts,
-        control: borrowing Connection
+        control: borrowing Connection,
+        retry: inout RetryPolicy
     ) throws -> Checkpoint {
         if options.snapshot != .never { enter(.snapshotting) }
-        // The sink knows of the attempt before the server does: a slot that is found without a
-        // checkpoint was not made by a run of ours that died.
-        try sink.beginSnapshot(
-            checkpoint(
-                position: .zero,
-                snapshotLSN: nil,
-                state: .running,
-                relations: [],
-                types: TypeCatalog(),
-                facts: facts
+        let goesOn = run.checkpoint?.goesOn ?? false
+        if goesOn {
+            // Nearly all of the way before there is a snapshot that holds up VACUUM.
+            try catchUp(
+                to: facts.walLSN,
+                sink: sink,
+                run: &run,
+                facts: facts,
+                control: control,
+                retry: &retry
             )
-        )
-        // Nothing is made on the server before the sink has shown that it can write.
-        if options.snapshot != .only { try ensurePublication(of: tables, on: control) }
+        } else {
+            try announce(to: sink, facts: facts)
+            // Nothing is made on the server before the sink has shown that it can write.
+            if options.snapshot != .only { try ensurePublication(of: tables, on: control) }
+        }
         let taken = try SlotSnapshot.take(
             slot: options.slot,
             slotExists: slotExists || options.snapshot == .only,
@@ -49,7 +54,18 @@ extension TaskRunner {
             "snapshot taken",
             metadata: ["lsn": "\(taken.consistentPoint)", "tables": "\(tables.count)"]
         )
-        let current = try SourceCatalog.tables(options.tables, on: taken.connection)
+        if goesOn {
+            try catchUp(
+                to: taken.consistentPoint,
+                sink: sink,
+                run: &run,
+                facts: facts,
+                control: control,
+                retry: &retry
+            )
+        }
+        let current = try self.tables(for: run.checkpoint, measured: true, on: taken.connection)
+        if goesOn, let seen = run.checkpoint { try verify(current, against: seen, at: taken) }
         guard current.map(\.relation.oid) == tables.map(\.relation.oid) else {
             throw WalrelayError(
                 "snapshot.tables_changed",
@@ -60,7 +76,8 @@ extension TaskRunner {
         }
         let types = try Self.types(of: current.map(\.relation), on: taken.connection)
         let done = checkpoint(
-            publicationOID: try Publication.oid(task: options.task, on: control),
+            publicationOID: try (goesOn ? run.checkpoint?.publicationOID : nil)
+                ?? Publication.oid(task: options.task, on: control),
             position: taken.consistentPoint,
             snapshotLSN: taken.consistentPoint,
             state: .complete,
@@ -70,12 +87,34 @@ extension TaskRunner {
         )
         try sink.prepare(done.relations, types: done.types)
         if options.snapshot != .never {
+            if sink.showsUnfinishedSnapshots {
+                var seen = done
+                seen.snapshot = .running
+                // Without a slot nothing will bring the rows that are seen up to another point.
+                if options.snapshot == .only, !goesOn { seen.position = .zero }
+                try sink.commit(seen)
+            }
             try copy(current, types: types, taken: taken, to: sink)
         }
         try sink.commit(done)
         publish(sink.statistics)
         log.notice("snapshot complete")
         return done
+    }
+
+    /// The sink knows of the attempt before the server does: a slot that is found without a
+    /// checkpoint was not made by a run of ours that died.
+    private func announce(to sink: any Sink, facts: ServerFacts) throws {
+        try sink.beginSnapshot(
+            checkpoint(
+                position: .zero,
+                snapshotLSN: nil,
+                state: .running,
+                relations: [],
+                types: TypeCatalog(),
+                facts: facts
+            )
+        )
     }
 
     private func copy(

@@ -9,17 +9,19 @@ import Replication
 import Sink
 
 extension TaskRunner {
-    /// Streams from a checkpoint until an end or an error.
+    /// Streams from a checkpoint until a stop, an error, or all that was committed before `until`
+    /// and nothing else is durable.
     ///
-    /// Blocks.
+    /// Blocks. The phase is `streaming` unless the checkpoint's snapshot is still running.
     func stream(
         sink: any Sink,
         from checkpoint: Checkpoint,
+        until: LSN?,
         run: inout RunState,
         facts: ServerFacts,
         control: borrowing Connection,
         retry: inout RetryPolicy
-    ) throws -> AttemptEnding {
+    ) throws -> StreamEnding {
         var start = checkpoint
         let watch = try CatalogWatch(
             known: checkpoint.relations,
@@ -39,7 +41,7 @@ extension TaskRunner {
             start: start,
             provisional: run.isBaselineProvisional,
             acceptedNames: watch.baseline.acceptedNames,
-            until: run.until,
+            until: until,
             types: Self.types(of: start.relations, known: start.types, on: control),
             statusInterval: Self.statusInterval(on: control),
             runner: self
@@ -62,7 +64,16 @@ extension TaskRunner {
         }
         let ending = try session.join { board.beat(.sink) }
         if let refusal = monitor.refusal(durable: session.position.durable) { throw refusal }
-        return ending == .reachedUntil || stop.isRequested ? .finished : .goOn
+        return ending
+    }
+
+    /// A column's type as people write it, asked on a connection of its own; blocks.
+    func nameType(of column: Column, stop: StopSignal) -> String {
+        let named = try? SourceCatalog.typeName(
+            of: column,
+            on: Connection.open(options.source, stop: stop)
+        )
+        return named ?? SchemaGuard.typeText(column)
     }
 
     /// The publication's OID, which has to be the checkpoint's if that knows one.
@@ -124,7 +135,8 @@ extension TaskRunner {
                 note(batch, durable: unfinished + batch.committedCount)
                 unfinished = 0
                 run.checkpoint = checkpoint
-                retry.succeed()
+                // What comes before a snapshot does not end the time that the snapshot has.
+                if checkpoint.snapshot == .complete { retry.succeed() }
             }
             unfinished +=
                 batch.changes.count - (batch.checkpoint == nil ? 0 : batch.committedCount)
@@ -229,13 +241,7 @@ struct StreamSession {
                     let connection = try Connection.open(options.source, stop: stop)
                     return try SourceCatalog.types(oids, on: connection)
                 },
-                nameType: { column in
-                    let named = try? SourceCatalog.typeName(
-                        of: column,
-                        on: Connection.open(options.source, stop: stop)
-                    )
-                    return named ?? SchemaGuard.typeText(column)
-                }
+                nameType: { runner.nameType(of: $0, stop: stop) }
             )
             var reader = try StreamReader(
                 options: stream,
@@ -248,7 +254,7 @@ struct StreamSession {
                 beat: { board.beat(.reader) }
             )
             // Not before: until the server streams, the slot may be another session's.
-            runner.enter(.streaming)
+            if start.snapshot == .complete { runner.enter(.streaming) }
             return try reader.run()
         }
     }

@@ -4,7 +4,7 @@
 // I/O of its own, so that a test can feed it bytes.
 //
 //   outside ──Begin──▶ taking ──Commit──▶ outside      the batch's boundary moves here, only here
-//      └─────Begin of a transaction that the sink already has──▶ skipping ──Commit──▶ outside
+//      └──Begin of a transaction that the sink has, or past the end──▶ skipping ──Commit──▶ outside
 //
 // A batch may end in the middle of a transaction (it must: transactions have no bound, batches
 // do), but a checkpoint never does.
@@ -24,6 +24,9 @@ public struct BatchAssembler {
     public private(set) var batch: ChangeBatch
     /// Everything committed before this position is in the batch, in an earlier one or in the sink.
     public private(set) var position: LSN
+    /// Where the taking ends: what commits at this position or later is left out, and `position`
+    /// goes no further; `nil` takes on.
+    public var until: LSN?
     /// What the operator should be told, such as a column that was added; taken by the reader.
     public var notices: [String] = []
 
@@ -81,8 +84,8 @@ public struct BatchAssembler {
     /// Whether a transaction has begun and not ended.
     public var isInTransaction: Bool { state != .outside }
 
-    /// Where the transaction that has begun and not ended commits.
-    var openCommitLSN: LSN? { isInTransaction ? transaction.commitLSN : nil }
+    /// Whether everything that commits before `until` was taken.
+    public var isAtEnd: Bool { until.map { position >= $0 } ?? false }
 
     /// Whether the batch has nothing that a sink would write, at most a new position.
     public var hasNoChanges: Bool { batch.changes.isEmpty }
@@ -141,8 +144,8 @@ public struct BatchAssembler {
 
     /// A keepalive's position counts when nothing is in flight: the server has sent all before it.
     public mutating func advance(to walEnd: LSN) {
-        guard state == .outside, walEnd > position else { return }
-        position = walEnd
+        guard state == .outside else { return }
+        position = max(position, min(walEnd, until ?? walEnd))
     }
 
     /// Takes the assembled batch out and goes on with `next`.
@@ -183,7 +186,7 @@ public struct BatchAssembler {
             return
         }
         guard let index = cache.index(of: oid) else {
-            throw malformed("a change of relation OID \(oid) before its description", at: lsn)
+            throw StreamFault.malformed("a change of relation OID \(oid) before its description", at: lsn)
         }
         let relation = cache.place(index, in: &batch)
         guard relation >= 0 else {
@@ -192,7 +195,7 @@ public struct BatchAssembler {
         }
         let count = cache.entries[index].columnCount
         guard Int(newTuple.count) == count, old == .none || Int(oldTuple.count) == count else {
-            throw malformed("a tuple of \(newTuple.count) columns, not \(count)", at: lsn)
+            throw StreamFault.malformed("a tuple of \(newTuple.count) columns, not \(count)", at: lsn)
         }
         if old == .key {
             try markAbsent(oldTuple, relation: batch.relations[Int(relation)].relation, at: lsn)
@@ -226,7 +229,7 @@ public struct BatchAssembler {
     /// Takes back the cells of a row that is not wanted.
     private mutating func leaveOut(from tuple: TupleCells, at lsn: LSN) throws {
         guard state != .outside else {
-            throw malformed("a change outside of a transaction", at: lsn)
+            throw StreamFault.malformed("a change outside of a transaction", at: lsn)
         }
         batch.cells.removeLast(batch.cells.count - Int(tuple.first))
     }
@@ -255,11 +258,14 @@ public struct BatchAssembler {
 
     private mutating func take(_ begin: Begin, at lsn: LSN) throws {
         guard state == .outside else {
-            throw malformed("a transaction begins inside of another", at: lsn)
+            throw StreamFault.malformed("a transaction begins inside of another", at: lsn)
         }
+        // Transactions come in the order of their commits: all before the end have come.
+        let isLate = until.map { begin.finalLSN >= $0 } ?? false
+        if isLate, let until { position = max(position, until) }
         // After a restart the server may send again what was acknowledged: confirmed_flush can
         // go back. What ended before our position is in the sink.
-        state = begin.finalLSN < checkpoint.position ? .skipping : .taking
+        state = isLate || begin.finalLSN < checkpoint.position ? .skipping : .taking
         transaction = Transaction(
             xid: begin.xid,
             commitLSN: begin.finalLSN,
@@ -272,7 +278,7 @@ public struct BatchAssembler {
 
     private mutating func take(_ commit: Commit, at lsn: LSN) throws {
         guard state != .outside, commit.commitLSN == transaction.commitLSN else {
-            throw malformed("the commit \(commit.commitLSN) of no open transaction", at: lsn)
+            throw StreamFault.malformed("the commit \(commit.commitLSN) of no open transaction", at: lsn)
         }
         if state == .taking {
             batch.committedCount = batch.changes.count
@@ -289,7 +295,7 @@ public struct BatchAssembler {
 
     private mutating func take(_ described: Relation, at lsn: LSN) throws {
         guard state != .outside else {
-            throw malformed("a relation outside of a transaction", at: lsn)
+            throw StreamFault.malformed("a relation outside of a transaction", at: lsn)
         }
         guard let known = known(described) else {
             try refuseRecreated(described)
@@ -349,7 +355,7 @@ public struct BatchAssembler {
 
     private mutating func take(_ truncate: Truncate, at lsn: LSN) throws {
         guard state != .outside else {
-            throw malformed("a change outside of a transaction", at: lsn)
+            throw StreamFault.malformed("a change outside of a transaction", at: lsn)
         }
         guard state == .taking, policy.onTruncate != .ignore else { return }
         for oid in truncate.relations {
@@ -387,13 +393,5 @@ public struct BatchAssembler {
         else { return }
         let fault = "the table was dropped (OID \(former.oid)) and made anew"
         throw StreamRefusal.ofDDL(relation, formerly: former, [fault], in: transaction)
-    }
-
-    private func malformed(_ what: String, at lsn: LSN) -> WalrelayError {
-        WalrelayError(
-            "stream.malformed",
-            exit: .internalError,
-            "The stream of the server makes no sense at \(lsn): \(what)"
-        )
     }
 }

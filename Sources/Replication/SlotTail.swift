@@ -71,7 +71,8 @@ public struct SlotTail: ~Copyable {
     ) throws {
         let deadline = ContinuousClock.now + limit
         var nextQuestion = ContinuousClock.now
-        while !isPast(end) {
+        assembler.until = end
+        while !assembler.isAtEnd {
             switch try next() {
             case .message:
                 if assembler.batch.changes.count >= Self.rowLimit
@@ -100,11 +101,6 @@ public struct SlotTail: ~Copyable {
             try stream.receive()
         }
         try give(take)
-    }
-
-    private func isPast(_ end: LSN) -> Bool {
-        if let commit = assembler.openCommitLSN { return commit >= end }
-        return assembler.position >= end
     }
 
     private mutating func next() throws -> CopyProgress {

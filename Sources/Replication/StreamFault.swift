@@ -7,6 +7,15 @@ import ChangeModel
 import LibPQ
 
 enum StreamFault {
+    /// The error of messages that do not follow each other as they must.
+    static func malformed(_ what: String, at lsn: LSN) -> WalrelayError {
+        WalrelayError(
+            "stream.malformed",
+            exit: .internalError,
+            "The stream of the server makes no sense at \(lsn): \(what)"
+        )
+    }
+
     /// The error of a stream that did not start, or was ended by the server at `position`.
     static func error(
         _ error: PostgresError,

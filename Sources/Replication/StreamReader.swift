@@ -25,7 +25,9 @@ public struct StreamOptions: Sendable {
     public var batchBytes: Int
     /// How long a change may wait for others before its batch is closed.
     public var batchDelay: Duration
-    /// Ends the reading once everything before this position is durable; `nil` reads on.
+    /// Ends the reading once exactly what was committed before this position is durable.
+    ///
+    /// `nil` reads on.
     public var until: LSN?
     /// How often the server is told that we live; a third of wal_sender_timeout at most.
     public var statusInterval: Duration
@@ -56,7 +58,7 @@ public struct StreamOptions: Sendable {
 
 /// Why a stream ended without an error.
 public enum StreamEnding: Sendable {
-    /// Everything before `StreamOptions.until` is durable.
+    /// Everything before `StreamOptions.until` is durable, unless a stop came in between.
     case reachedUntil
     /// A stop was requested.
     case stopped
@@ -116,6 +118,7 @@ public struct StreamReader: ~Copyable {
             throw StreamFault.error(error, options: options, at: start)
         }
         self.assembler = assembler
+        self.assembler.until = options.until
         self.options = options
         self.queue = queue
         self.position = position
@@ -135,7 +138,7 @@ public struct StreamReader: ~Copyable {
             while true {
                 beat()
                 if stop.isRequested { return try drainAndEnd(.stopped) }
-                if try reachedUntil() { return try drainAndEnd(.reachedUntil) }
+                if assembler.isAtEnd { return try drainAndEnd(.reachedUntil) }
                 let drained = try drain()
                 tellNotices()
                 handOver(whenIdle: !drained)
@@ -244,8 +247,7 @@ public struct StreamReader: ~Copyable {
         guard offerPending(), assembler.hasBoundary else { return }
         let now = ContinuousClock.now
         if assembler.hasNoChanges {
-            let isUrgent = options.until.map { assembler.position >= $0 } ?? false
-            guard isUrgent || now - lastIdleAdvance >= options.idleAdvance else { return }
+            guard assembler.isAtEnd || now - lastIdleAdvance >= options.idleAdvance else { return }
             lastIdleAdvance = now
             _ = closeBatch()
             return
@@ -317,11 +319,6 @@ public struct StreamReader: ~Copyable {
     }
 
     // MARK: Ending
-
-    private func reachedUntil() throws -> Bool {
-        guard let until = options.until else { return false }
-        return assembler.position >= until && !assembler.isInTransaction
-    }
 
     /// Brings what is whole to the sink, waits until it is durable, confirms it and ends.
     private mutating func drainAndEnd(_ ending: StreamEnding) throws -> StreamEnding {

@@ -41,6 +41,8 @@ enum FaultPoint: Hashable {
 final class MemoryStore: Sendable {
     struct State {
         var lines: [String] = []
+        /// The same as `lines`, for whoever wants to apply them.
+        var events: [MemoryEvent] = []
         var checkpoint: Checkpoint?
         var faults: [FaultPoint: [WalrelayError]] = [:]
         /// The points in the order in which they were come to, without repeats in a row.
@@ -58,6 +60,8 @@ final class MemoryStore: Sendable {
     let state = Mutex(State())
     let keepsCheckpoint: Bool
     let hasLanes: Bool
+    /// Rows of a snapshot are durable, and seen, as soon as they are written.
+    let showsUnfinishedSnapshots: Bool
     /// While set, `write` and a lane's `take` wait as a full disk or a slow reader would make them.
     let isBlocked = Atomic(false)
     let waiting = Atomic(0)
@@ -67,11 +71,13 @@ final class MemoryStore: Sendable {
     init(
         keepsCheckpoint: Bool = true,
         hasLanes: Bool = false,
+        showsUnfinishedSnapshots: Bool = false,
         beforeCommit: @escaping @Sendable (LSN) throws -> Void = { _ in },
         beforePoint: @escaping @Sendable (FaultPoint) throws -> Void = { _ in }
     ) {
         self.keepsCheckpoint = keepsCheckpoint
         self.hasLanes = hasLanes
+        self.showsUnfinishedSnapshots = showsUnfinishedSnapshots
         self.beforePoint = beforePoint
         self.beforeCommit = beforeCommit
     }
@@ -114,7 +120,7 @@ final class MemoryStore: Sendable {
 final class MemorySink: Sink {
     private let store: MemoryStore
     private let supervisor: any SinkSupervisor
-    private var pending: [String] = []
+    private var pending: [MemoryEvent] = []
     private var committable = 0
     private(set) var statistics = SinkStatistics()
 
@@ -124,6 +130,7 @@ final class MemorySink: Sink {
     }
 
     var keepsCheckpoint: Bool { store.keepsCheckpoint }
+    var showsUnfinishedSnapshots: Bool { store.showsUnfinishedSnapshots }
 
     func open() throws -> Checkpoint? {
         try store.reach(.open)
@@ -132,7 +139,8 @@ final class MemorySink: Sink {
             state.isOpen = true
             state.opens += 1
             // What an unfinished snapshot left is gone, as the protocol says.
-            if store.keepsCheckpoint, state.checkpoint?.snapshot == .running { state.lines = [] }
+            let isUnseen = store.keepsCheckpoint && !store.showsUnfinishedSnapshots
+            if isUnseen, state.checkpoint?.snapshot == .running { state.lines = [] }
             return store.keepsCheckpoint ? state.checkpoint : nil
         }
     }
@@ -148,7 +156,8 @@ final class MemorySink: Sink {
     }
 
     var copyLanes: (any CopyLanes)? {
-        store.complain("lanes before prepare", if: store.points.last != .prepare)
+        let before: FaultPoint = store.showsUnfinishedSnapshots ? .afterCommit : .prepare
+        store.complain("lanes before prepare", if: store.points.last != before)
         return store.hasLanes ? MemoryLanes(store) : nil
     }
 
@@ -159,7 +168,10 @@ final class MemorySink: Sink {
             if state.checkpoint?.snapshot == .complete {
                 state.complaints.append("a snapshot over a finished one")
             }
-            if store.keepsCheckpoint { state.lines = [] }
+            if state.checkpoint?.goesOn ?? false {
+                state.complaints.append("a snapshot begun anew over rows that are seen")
+            }
+            if store.keepsCheckpoint, !store.showsUnfinishedSnapshots { state.lines = [] }
             state.checkpoint = checkpoint
         }
     }
@@ -172,8 +184,13 @@ final class MemorySink: Sink {
             stop.sleep(for: .milliseconds(5))
         }
         try store.reach(.write)
+        let events = batch.events
+        if store.showsUnfinishedSnapshots, events.first?.kind == .read {
+            store.show(events)
+            return
+        }
         committable = pending.count + batch.committedCount
-        pending += batch.lines
+        pending += events
     }
 
     func commit(_ checkpoint: Checkpoint) throws {
@@ -183,8 +200,8 @@ final class MemorySink: Sink {
             if let before = state.checkpoint, before.position > checkpoint.position {
                 state.complaints.append("\(checkpoint.position) after \(before.position)")
             }
-            state.lines += pending.prefix(committable)
             state.checkpoint = checkpoint
+            state.add(pending.prefix(committable))
         }
         pending.removeFirst(committable)
         committable = 0
@@ -204,17 +221,5 @@ final class MemorySink: Sink {
             state.isOpen = false
         }
         pending = []
-    }
-}
-
-extension ChangeBatch {
-    /// Each change in one line: kind, table, and the new row, or the key of a row that is gone.
-    fileprivate var lines: [String] {
-        changes.map { change in
-            let relation = relations[Int(change.relation)].relation
-            let first = Int(change.kind == .delete ? change.oldCells : change.newCells)
-            let values = cells[first..<(first + relation.columns.count)].map { text($0) ?? "-" }
-            return "\(change.kind) \(relation.name) \(values.joined(separator: ","))"
-        }
     }
 }

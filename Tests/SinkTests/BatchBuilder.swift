@@ -26,14 +26,19 @@ extension ChangeBatch {
         _ name: String = "items",
         schema: String = "public",
         version: UInt64 = 1,
+        oid: UInt32 = 16_384,
+        identity: ReplicaIdentity = .default,
+        primaryKey: [String] = [],
+        typeOID: UInt32 = 25,
         columns: [(name: String, type: ValueType, isKey: Bool)]
     ) -> Int32 {
         let relation = Relation(
-            oid: 16_384,
+            oid: oid,
             schema: schema,
             name: name,
-            replicaIdentity: .default,
-            columns: columns.map { Column(name: $0.name, typeOID: 25, isKey: $0.isKey) }
+            replicaIdentity: identity,
+            columns: columns.map { Column(name: $0.name, typeOID: typeOID, isKey: $0.isKey) },
+            primaryKey: primaryKey
         )
         relations.append(
             RelationVersion(relation: relation, types: columns.map(\.type), version: version)

@@ -9,10 +9,7 @@ import Testing
 
 @Suite struct DocumentedTypesTests {
     @Test func `every example of the page holds`() throws {
-        let page = URL(filePath: #filePath).deletingLastPathComponent()
-            .appending(path: "../../docs/types.md")
-        let rows = try String(contentsOf: page, encoding: .utf8).split(separator: "\n")
-            .filter { $0.hasPrefix("| `") }.map(cells(of:))
+        let rows = try rows { $0 != Self.schemaSection }
         var count = 0
         for row in rows where row.count >= 3 && !row[0].hasPrefix("decimals") {
             guard let (oid, modifier) = Self.types[row[0]] else {
@@ -31,10 +28,70 @@ import Testing
         #expect(count >= 70)
     }
 
+    @Test func `every declared type of the page holds`() throws {
+        var count = 0
+        for row in try rows(where: { $0 == Self.schemaSection }) where row.count == 4 {
+            let (oid, modifier) = try #require(Self.types[row[0]], "unknown type \(row[0])")
+            let type = catalog.type(oid: oid, modifier: modifier)
+            let formats = row[1].isEmpty ? Self.everyFormat : [try format(row[1])]
+            for format in formats {
+                let schema = try declaredSchema(type, oid: oid, format: format)
+                var declared = schema["type"] as? String ?? "none"
+                if let items = schema["items"] as? [String: Any] {
+                    declared += "` of `\(items["type"] ?? "none")"
+                    #expect(items["optional"] as? Bool == true)
+                }
+                #expect(declared == row[2], "\(row), \(format)")
+                #expect(schema["name"] as? String ?? "" == row[3], "\(row), \(format)")
+                #expect(schema["optional"] as? Bool == true)
+            }
+            count += 1
+        }
+        #expect(count >= 40)
+    }
+
+    /// All values of the page are of the types that the page says are declared for them.
+    @Test func `every example of the page agrees with its schema`() throws {
+        var refused: [String] = []
+        for row in try rows(where: { $0 != Self.schemaSection }) where row.count >= 3 {
+            guard let (oid, modifier) = Self.types[row[0]] else { continue }
+            let type = catalog.type(oid: oid, modifier: modifier)
+            let formats = row.count == 4 ? [try format(row[2])] : Self.everyFormat
+            for format in formats {
+                do throws(WalrelayError) {
+                    let value = try typedValue(type, .text(row[1]), oid: oid, format: format)
+                    #expect(value.faults == [], "\(row), \(format)")
+                } catch {
+                    #expect(error.code == "value.beyond_schema")
+                    refused.append("\(row[0]) \(row[1])")
+                }
+            }
+        }
+        #expect(
+            Set(refused) == [
+                "numeric NaN", "numeric Infinity", "integer[] {{1,NULL},{3,4}}",
+            ]
+        )
+    }
+
+    private static let schemaSection = "What `schemas: true` declares"
+
+    /// The cells of the tables' rows that begin with a type, in the sections of these titles.
+    private func rows(where isWanted: (String) -> Bool) throws -> [[String]] {
+        let page = URL(filePath: #filePath).deletingLastPathComponent()
+            .appending(path: "../../docs/types.md")
+        return try String(contentsOf: page, encoding: .utf8).components(separatedBy: "\n## ")
+            .filter { isWanted($0.components(separatedBy: "\n")[0]) }
+            .flatMap { $0.split(separator: "\n") }
+            .filter { $0.hasPrefix("| `") }.map(cells(of:))
+    }
+
     /// The contents of a line's cells without their backticks.
     private func cells(of line: Substring) -> [String] {
-        line.dropFirst(2).dropLast(2).components(separatedBy: " | ").map { cell in
-            cell.hasPrefix("`") && cell.hasSuffix("`") ? String(cell.dropFirst().dropLast()) : cell
+        line.components(separatedBy: "|").dropFirst().dropLast().map { cell in
+            let cell = cell.trimmingCharacters(in: [" "])
+            return cell.hasPrefix("`") && cell.hasSuffix("`")
+                ? String(cell.dropFirst().dropLast()) : cell
         }
     }
 

@@ -8,7 +8,7 @@
 import CRDKafka
 
 /// A cluster that exists only in this process; it goes when the last reference goes.
-public final class MockCluster {
+public final class MockCluster: Sendable {
     /// Requests that can be made to fail, by the protocol's number.
     public enum Request: Int16, Sendable {
         case produce = 0
@@ -52,13 +52,18 @@ public final class MockCluster {
     /// `host:port` of each broker, for `bootstrap.servers`.
     public let bootstrapServers: String
 
-    private let client: OpaquePointer
-    private let cluster: OpaquePointer
+    // librdkafka's functions lock what these point to by themselves.
+    private nonisolated(unsafe) let client: OpaquePointer
+    private nonisolated(unsafe) let cluster: OpaquePointer
     private let brokerCount: Int32
 
     /// Starts brokers, numbered from 1, on free ports of 127.0.0.1.
     public init(brokers: Int = 1) throws {
-        guard let client = rd_kafka_new(RD_KAFKA_PRODUCER, nil, nil, 0) else {
+        let configuration = rd_kafka_conf_new()
+        // It would log that it has no brokers of its own.
+        rd_kafka_conf_set(configuration, "log_level", "0", nil, 0)
+        guard let client = rd_kafka_new(RD_KAFKA_PRODUCER, configuration, nil, 0) else {
+            rd_kafka_conf_destroy(configuration)
             throw SupportError("librdkafka does not start")
         }
         guard let cluster = rd_kafka_mock_cluster_new(client, Int32(brokers)) else {

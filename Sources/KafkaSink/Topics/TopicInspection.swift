@@ -10,60 +10,83 @@ import LibRDKafka
 extension Topics {
     /// What was found of the topics of a task with these tables; blocks.
     ///
-    /// Throws where no broker answers.
-    func findings(_ relations: [Relation], admin: Admin) throws -> [Finding] {
+    /// With `triesMaking` the brokers are asked whether they would make what is missing, which
+    /// makes nothing. `remembered` are the partitions that keys are spread over already. Throws
+    /// where no broker answers.
+    func findings(
+        _ relations: [Relation],
+        admin: Admin,
+        triesMaking: Bool = false,
+        remembered: [String: Int] = [:],
+        appliesTruncate: Bool = false
+    ) throws -> [Finding] {
         var findings = names.findings(relations)
         guard findings.isEmpty else { return findings }
         let topics = needed(for: relations)
         let cluster = try attempt("asking for the topics") { () throws(KafkaError) in
             try describe(topics, admin: admin)
         }
-        var present: [NeededTopic] = []
+        let judgement = TopicJudgement(
+            options: options,
+            errors: errors,
+            brokerCount: cluster.brokers.count,
+            keyless: Set(relations.filter(\.eventKey.isEmpty).map(names.table)),
+            remembered: remembered,
+            appliesTruncate: appliesTruncate
+        )
+        var present: [(needed: NeededTopic, found: TopicDescription)] = []
         var missing: [NeededTopic] = []
         for (needed, found) in zip(topics, cluster.topics) {
             switch found.error?.kind {
-            case nil: present.append(needed)
+            case nil: present.append((needed, found))
             case .unknownTopic: missing.append(needed)
-            default: findings.append(fault(found, of: needed))
+            default: findings.append(judgement.finding(ofUnusable: found))
             }
         }
-        findings += missing.compactMap(lack)
-        findings += collisions(missing: missing, among: topics)
-        findings += replication(missing, brokers: cluster.brokers.count)
+        let collisions = collisions(missing: missing, among: topics)
         let settings = try attempt("asking for the settings of topics") { () throws(KafkaError) in
-            try configurations(of: present, admin: admin)
+            try configurations(of: present.map(\.needed), admin: admin)
         }
-        findings += present.map { self.settings(settings[$0.name], of: $0) }
+        findings += present.flatMap {
+            judgement.findings(of: $0.needed, there: $0.found, settings: settings[$0.needed.name])
+        }
+        var refusals: [String: KafkaError] = [:]
+        if triesMaking, options.createTopics, collisions.isEmpty {
+            refusals = try judged(missing, admin: admin)
+        }
+        findings += missing.map {
+            judgement.finding(ofMissing: $0, refusal: refusals[$0.name])
+        }
+        findings += collisions
+        findings += replication(missing, brokers: cluster.brokers.count)
         return findings
     }
 
-    private func fault(_ found: TopicDescription, of needed: NeededTopic) -> Finding {
-        let error = found.error
-        return Finding(
-            error?.kind == .authorization ? "topic.unauthorized" : "topic.unusable",
-            error?.kind == .unreachable ? .warning : .failed,
-            subject: needed.name,
-            found: error.map { "\($0)" } ?? "",
-            mend: error?.kind == .authorization ? errors.accessStatement : ""
-        )
-    }
-
-    private func lack(_ needed: NeededTopic) -> Finding? {
-        guard !options.createTopics else {
-            return Finding(
-                "topic.to_be_made",
-                .ok,
-                subject: needed.name,
-                found: "is missing and will be made"
-            )
+    /// Why the brokers would not make topics, by name.
+    private func judged(
+        _ missing: [NeededTopic],
+        admin: Admin
+    ) throws -> [String: KafkaError] {
+        var refusals: [String: KafkaError] = [:]
+        for start in stride(from: 0, to: missing.count, by: 500) {
+            let slice = missing[start..<min(start + 500, missing.count)]
+            let failures = try attempt("asking whether topics would be made") {
+                () throws(KafkaError) in
+                do throws(KafkaError) {
+                    return try admin.createTopics(
+                        slice.map(\.topic),
+                        onlyJudged: true,
+                        timeout: Self.answerLimit
+                    )
+                } catch {
+                    // Brokers before 0.10.2 cannot judge without making.
+                    guard error.kind == .unsupported else { throw error }
+                    return [:]
+                }
+            }
+            refusals.merge(failures) { first, _ in first }
         }
-        return Finding(
-            "topic.missing",
-            .failed,
-            subject: needed.name,
-            found: "is missing, and sink.kafka.createTopics is false",
-            mend: creationStatement(of: needed)
-        )
+        return refusals
     }
 
     /// A broker makes no topic whose name differs from another's only in `.` and `_`.
@@ -97,22 +120,6 @@ extension Topics {
                 mend: "set it to \(brokers) at most"
             )
         ]
-    }
-
-    private func settings(_ settings: [String: String]?, of needed: NeededTopic) -> Finding {
-        if needed.purpose == .checkpoint, let policy = settings?["cleanup.policy"],
-            policy != "compact"
-        {
-            return Finding(
-                "topic.not_compacted",
-                .failed,
-                subject: needed.name,
-                found: "has cleanup.policy=\(policy): the checkpoint would be deleted one day",
-                mend: "kafka-configs --bootstrap-server \(errors.brokers) --alter --entity-type "
-                    + "topics --entity-name \(needed.name) --add-config cleanup.policy=compact"
-            )
-        }
-        return Finding("topic.present", .ok, subject: needed.name, found: "exists")
     }
 
     /// Throws `sink.topics_unfit` with all that failed.

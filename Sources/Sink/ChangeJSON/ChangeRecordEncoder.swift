@@ -35,7 +35,13 @@ public struct ChangeRecordEncoder: ~Copyable {
         format: ValueFormat,
         form: RecordForm
     ) {
-        writer = EventWriter(task: task, database: database, version: version, format: format)
+        writer = EventWriter(
+            task: task,
+            database: database,
+            version: version,
+            format: format,
+            schemas: form.schemas ? RecordSchemas(prefix: form.topicPrefix, format: format) : nil
+        )
         self.form = form
     }
 
@@ -46,7 +52,8 @@ public struct ChangeRecordEncoder: ~Copyable {
     /// parted. On an error buffer and `records` hold those of the changes before the one at fault.
     ///
     /// Throws `value.malformed` for a value that is not of its type, `value.encoding` for one that
-    /// is not UTF-8, `key.not_sent` where the server left out what the key is made of.
+    /// is not UTF-8, `value.beyond_schema` for one that the declared type of `schemas` cannot hold,
+    /// `key.not_sent` where the server left out what the key is made of.
     @discardableResult
     public mutating func encode(
         _ batch: borrowing ChangeBatch,
@@ -181,17 +188,9 @@ public struct ChangeRecordEncoder: ~Copyable {
             return appendEvent(change, index, as: .whole, nil, rows, into: &buffer, &records)
         }
         let start = buffer.count
-        let commit = rows.transactions[Int(change.transaction)].commitLSN
-        buffer.append("{\"sequence\":\"[\\\"")
-        buffer.append(decimal: commit.rawValue)
-        buffer.append("\\\",\\\"")
-        buffer.append(decimal: change.ordinal)
-        if change.kind == .read {
-            keylessReads += 1
-            buffer.append("\\\",\\\"")
-            buffer.append(decimal: keylessReads)
-        }
-        buffer.append("\\\"]\"}")
+        if change.kind == .read { keylessReads += 1 }
+        let row = change.kind == .read ? keylessReads : nil
+        writer.appendPlace(of: change, row: row, rows, into: &buffer)
         return appendEvent(
             change,
             index,

@@ -47,7 +47,7 @@ struct Envelope: ~Copyable {
         self.now = now
         tail.removeAll()
         tail.append(",\"op\":\"?\",\"ts_ms\":")
-        tail.append(decimal: Self.milliseconds(now))
+        tail.append(decimal: now.unixMilliseconds)
         tail.append("}")
         tail.padWithZeros()
     }
@@ -59,7 +59,7 @@ struct Envelope: ~Copyable {
         self.isSnapshot = isSnapshot
         text.removeAll()
         text.append(sourceStart.bytes)
-        text.append(decimal: Self.milliseconds(transaction.commitTime))
+        text.append(decimal: transaction.commitTime.unixMilliseconds)
         text.append(isSnapshot ? ",\"snapshot\":\"true\"" : ",\"snapshot\":\"false\"")
         text.append(database.bytes)
         text.append(decimal: transaction.commitLSN.rawValue)
@@ -130,9 +130,12 @@ struct Envelope: ~Copyable {
         case .truncate: UInt8(ascii: "t")
         }
     }
+}
 
-    private static func milliseconds(_ time: PostgresTime) -> Int64 {
-        let (quotient, remainder) = time.unixMicroseconds.quotientAndRemainder(dividingBy: 1000)
+extension PostgresTime {
+    /// Milliseconds since 1970, those before it rounded down.
+    var unixMilliseconds: Int64 {
+        let (quotient, remainder) = unixMicroseconds.quotientAndRemainder(dividingBy: 1000)
         return remainder < 0 ? quotient - 1 : quotient
     }
 }

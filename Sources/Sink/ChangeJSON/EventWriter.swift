@@ -33,10 +33,19 @@ struct EventWriter: ~Copyable {
     private var currentVersions: [UInt64] = []
     /// A plan for nothing, so that there is always one to point at.
     private let empty: EncodingPlan
+    /// What keys and events are declared to be; `nil` for events alone.
+    private let schemas: RecordSchemas?
     private var transaction: Int32 = -1
     private var isSnapshot = false
 
-    init(task: String, database: String, version: String, format: ValueFormat) {
+    init(
+        task: String,
+        database: String,
+        version: String,
+        format: ValueFormat,
+        schemas: RecordSchemas? = nil
+    ) {
+        self.schemas = schemas
         envelope = Envelope(task: task, database: database, version: version)
         let relation = Relation(
             oid: 0,
@@ -63,7 +72,8 @@ struct EventWriter: ~Copyable {
         current.removeAll(keepingCapacity: true)
         currentVersions.removeAll(keepingCapacity: true)
         for relation in relations {
-            let plan = plans[relation.version] ?? EncodingPlan(relation)
+            let plan =
+                plans[relation.version] ?? EncodingPlan(relation, schemas: schemas)
             plans[relation.version] = plan
             current.append(plan.view)
             currentVersions.append(relation.version)
@@ -99,6 +109,7 @@ struct EventWriter: ~Copyable {
         into buffer: inout OutputBuffer
     ) -> Fault? {
         let plan = current[Int(change.relation)]
+        if schemas != nil { buffer.append(plan.run(plan.valueOpening)) }
         buffer.reserve(64)
         if change.old == .none || change.kind == .truncate || shape == .arrival {
             buffer.unchecked("{\"before\":null,\"after\":")
@@ -130,6 +141,7 @@ struct EventWriter: ~Copyable {
             return fault
         }
         envelope.close(change, as: shape, plan, into: &buffer)
+        if schemas != nil { buffer.append("}") }
         return nil
     }
 
@@ -142,14 +154,43 @@ struct EventWriter: ~Copyable {
         _ rows: Rows,
         into buffer: inout OutputBuffer
     ) -> Fault? {
-        appendTuple(
+        if schemas != nil { buffer.append(plan.run(plan.keyOpening)) }
+        if let fault = appendTuple(
             isOld ? Int(change.oldCells) : Int(change.newCells),
             unchanged: isOld || change.old == .none ? nil : Int(change.oldCells),
             .key,
             plan,
             rows,
             into: &buffer
-        )
+        ) {
+            return fault
+        }
+        if schemas != nil { buffer.append("}") }
+        return nil
+    }
+
+    /// Appends the key of a row that has none: its change's place in the total order.
+    ///
+    /// All rows of a snapshot are at one place, so a third number, `row`, tells them apart.
+    @inline(never)
+    func appendPlace(
+        of change: Change,
+        row: UInt64?,
+        _ rows: Rows,
+        into buffer: inout OutputBuffer
+    ) {
+        let plan = current[Int(change.relation)]
+        if schemas != nil { buffer.append(plan.run(plan.keyOpening)) }
+        buffer.append("{\"sequence\":\"[\\\"")
+        buffer.append(decimal: rows.transactions[Int(change.transaction)].commitLSN.rawValue)
+        buffer.append("\\\",\\\"")
+        buffer.append(decimal: change.ordinal)
+        if let row {
+            buffer.append("\\\",\\\"")
+            buffer.append(decimal: row)
+        }
+        buffer.append("\\\"]\"}")
+        if schemas != nil { buffer.append("}") }
     }
 
     /// Which columns of a tuple are appended.
@@ -202,13 +243,19 @@ struct EventWriter: ~Copyable {
                 column.name.count
             )
             guard cell.isValue else {
-                buffer.unchecked(cell == .null ? "null" : "\"__debezium_unavailable_value\"")
+                if cell == .null {
+                    buffer.unchecked("null")
+                } else if column.unavailable.isEmpty {
+                    return Fault(kind: .unavailable, column: index)
+                } else {
+                    buffer.append(plan.run(column.unavailable))
+                }
                 continue
             }
             guard let text = rows.value(cell) else { return Fault(kind: .batch, column: index) }
             if validatesUTF8, !text.isUTF8 { return Fault(kind: .encoding, column: index) }
             if !values.appendColumn(text, as: column.code, to: &buffer) {
-                return Fault(kind: .malformed, column: index)
+                return Fault(kind: values.takeFault(), column: index)
             }
         }
         buffer.reserve(2)

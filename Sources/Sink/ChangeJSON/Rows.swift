@@ -72,6 +72,10 @@ struct Fault {
         case encoding
         /// A value of the record's key was not sent.
         case key
+        /// A value is of its type, but the type that its schema declares cannot hold it.
+        case beyondType
+        /// A value was not sent, and its schema's type has nothing to say so.
+        case unavailable
         /// The batch contradicts itself.
         case batch
     }
@@ -83,7 +87,7 @@ struct Fault {
     /// The error for the operator, without the value: it may be nobody's business.
     @inline(never)
     func error(in batch: borrowing ChangeBatch, change index: Int) -> WalrelayError {
-        guard kind != .batch, batch.changes.indices.contains(index) else {
+        guard kind != .batch, column >= 0, batch.changes.indices.contains(index) else {
             return WalrelayError(
                 "batch.inconsistent",
                 exit: .internalError,
@@ -95,7 +99,9 @@ struct Fault {
         let place =
             "column \"\(relation.columns[column].name)\" of table \(relation.qualifiedName), "
             + "LSN \(change.lsn)"
-        if kind == .encoding {
+        let type = batch.relations[Int(change.relation)].types[column]
+        switch kind {
+        case .encoding:
             return WalrelayError(
                 "value.encoding",
                 exit: .refused,
@@ -103,22 +109,34 @@ struct Fault {
                 hint: "store the text as UTF-8 (server_encoding is SQL_ASCII, so the server "
                     + "does not check it), or exclude the column"
             )
-        }
-        if kind == .key {
+        case .key:
             return WalrelayError(
                 "key.not_sent",
                 exit: .refused,
                 "the server did not send a value of the key: \(place)",
-                hint: "REPLICA IDENTITY FULL makes the server send it; so do the last minor "
-                    + "releases of each PostgreSQL for keys that are large enough to be TOASTed"
+                hint: "update the server (minor releases since February 2022 send large values "
+                    + "of a key), or exclude the table"
+            )
+        case .beyondType, .unavailable:
+            let reason =
+                kind == .beyondType
+                ? "a value is none of the type that its schema declares"
+                : "a large value was not sent, and its schema's type cannot say so"
+            return WalrelayError(
+                "value.beyond_schema",
+                exit: .refused,
+                "\(reason) (\(type)): \(place)",
+                hint: "set format.decimals to string for NaN, infinities and large decimals, "
+                    + "schemas to false for arrays of several dimensions; the task goes on where "
+                    + "it stopped"
+            )
+        case .malformed, .batch:
+            return WalrelayError(
+                "value.malformed",
+                exit: .internalError,
+                "a value is not in PostgreSQL's text format of its type (\(type)): \(place)",
+                hint: "report this as a defect with the column's type and the server's version"
             )
         }
-        let type = batch.relations[Int(change.relation)].types[column]
-        return WalrelayError(
-            "value.malformed",
-            exit: .internalError,
-            "a value is not in PostgreSQL's text format of its type (\(type)): \(place)",
-            hint: "report this as a defect with the column's type and the server's version"
-        )
     }
 }

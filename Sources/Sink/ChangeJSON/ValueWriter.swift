@@ -24,9 +24,15 @@ struct ValueCode {
         case bit
         case hstore
         case array
+        /// What `limitedOperation` says, held to the type that a schema declares.
+        case limited
     }
 
     var operation: Operation
+    /// Of a limited one: what it is besides.
+    var limitedOperation = Operation.text
+    /// What the declared type leaves out.
+    var limit = ValueLimit.none
     /// Of a timestamp: whether it has a time zone.
     var isZoned = false
     /// Of times: fractional digits.
@@ -41,20 +47,38 @@ struct ValueCode {
     var levels: Int32 = 0
 
     /// Flattens a type; what it is made of is appended to `nodes`.
-    init(_ type: ValueType, nodes: inout [ValueCode]) {
+    ///
+    /// With a schema's format its values are held to what the schema declares; `oid` is then the
+    /// type's own.
+    init(
+        _ type: ValueType,
+        oid: UInt32 = 0,
+        schemaFormat: ValueFormat? = nil,
+        nodes: inout [ValueCode]
+    ) {
         self.init(operation: Self.operation(type))
         switch type {
         case .timestampWithZone: isZoned = true
         case .timestamp(let digits), .time(let digits): precision = UInt8(clamping: digits)
         case .numeric(.some(let declared)): scale = Int32(clamping: declared)
         case .array(let element, let delimiter):
-            let code = ValueCode(element, nodes: &nodes)
+            let code = ValueCode(
+                element,
+                oid: ConnectSchema.element(ofArray: oid),
+                schemaFormat: schemaFormat,
+                nodes: &nodes
+            )
             self.delimiter = delimiter
             self.element = Int32(nodes.count)
             levels = code.levels + 1
             nodes.append(code)
         default: break
         }
+        guard let schemaFormat else { return }
+        limit = ValueLimit(type, oid: oid, format: schemaFormat)
+        guard limit != .none else { return }
+        limitedOperation = operation
+        operation = .limited
     }
 
     private init(operation: Operation) { self.operation = operation }
@@ -87,10 +111,19 @@ struct ValueWriter: ~Copyable {
     var nodes: UnsafePointer<ValueCode>
     var decimal = DecimalWorkspace()
     var composite = CompositeWorkspace()
+    /// Whether the last value that could not be appended is of its type, but not of its schema's.
+    var isBeyondType = false
 
     init(format: ValueFormat, nodes: UnsafePointer<ValueCode>) {
         self.format = format
         self.nodes = nodes
+    }
+
+    /// Why the last value could not be appended.
+    @inline(never)
+    mutating func takeFault() -> Fault.Kind {
+        defer { isBeyondType = false }
+        return isBeyondType ? .beyondType : .malformed
     }
 
     /// Appends a column's value; false where the text is not of its type.
@@ -126,7 +159,7 @@ struct ValueWriter: ~Copyable {
         as code: ValueCode,
         to buffer: inout OutputBuffer
     ) -> Bool {
-        guard code.operation == .array, text.contains(UInt8(ascii: "\\")) else {
+        guard code.levels > 0, text.contains(UInt8(ascii: "\\")) else {
             return append(text, as: code, to: &buffer)
         }
         composite.elements.removeAll()
@@ -165,6 +198,7 @@ struct ValueWriter: ~Copyable {
         case .binary: return buffer.appendBinary(text, as: format.binary)
         case .hstore: return appendHstore(text, to: &buffer)
         case .array: return appendArray(text, code, to: &buffer)
+        case .limited: return appendLimited(text, as: code, to: &buffer)
         }
     }
 }
