@@ -48,7 +48,7 @@ struct KafkaErrors {
         case .authorization: return unauthorized(error, what, object)
         case .authentication, .tls: return refusedLogin(error, what)
         case .unknownTopic: return missingTopic(object, what)
-        case .unreachable:
+        case .unreachable, .wrongProtocol:
             switch lastWord?.kind {
             case .authentication, .tls: return refusedLogin(lastWord ?? error, what)
             case .authorization: return unauthorized(lastWord ?? error, what, object)

@@ -52,7 +52,9 @@ public struct NewTopic: Sendable, Equatable {
     }
 }
 
-/// A connection to a cluster for asking and making topics. Belongs to one thread.
+/// A connection to a cluster for asking and making topics.
+///
+/// Belongs to one thread.
 public final class Admin {
     let client: Client
 
@@ -167,6 +169,7 @@ extension TopicDescription {
         error = nil
         if topic.err != RD_KAFKA_RESP_ERR_NO_ERROR {
             error = KafkaError(topic.err, while: "topic \(name)")
+            (partitionCount, replicaCount) = (0, 0)
         } else if partitions.isEmpty {
             self = TopicDescription(missing: name)
         }

@@ -151,7 +151,7 @@ final class Client {
         case RD_KAFKA_EVENT_LOG: takeLog(event)
         case RD_KAFKA_EVENT_STATS:
             guard let text = rd_kafka_event_stats(event) else { return }
-            statistics = ClientStatistics(json: String(cString: text)) ?? statistics
+            statistics = ClientStatistics(json: text) ?? statistics
         default: return
         }
     }
@@ -174,9 +174,7 @@ final class Client {
             return
         }
         let text = rd_kafka_event_error_string(event).map { String(cString: $0) } ?? ""
-        note(
-            KafkaError(code: rd_kafka_event_error(event).rawValue, text: redaction.clean(text))
-        )
+        note(KafkaError(connection: rd_kafka_event_error(event), redaction.clean(text)))
     }
 
     private func takeLog(_ event: OpaquePointer) {

@@ -5,6 +5,7 @@
 
 #if Kafka
 import FoundationEssentials
+import Glibc
 
 /// Figures of one client at one moment.
 public struct ClientStatistics: Sendable, Equatable {
@@ -25,22 +26,31 @@ public struct ClientStatistics: Sendable, Equatable {
     public init() {}
 
     /// The figures of librdkafka's document, `nil` where it is none.
-    init?(json: String) {
-        guard let document = try? JSONDecoder().decode(Document.self, from: Data(json.utf8)) else {
-            return nil
-        }
-        queueMessages = document.msg_cnt ?? 0
-        queueBytes = document.msg_size ?? 0
-        let brokers = (document.brokers ?? [:]).values.filter {
+    init?(json text: UnsafePointer<CChar>) {
+        // Behind the brokers stands a kilobyte for each partition of each topic, which nothing here
+        // asks for: with some thousand of them it is most of the document.
+        let document = UnsafeRawBufferPointer(start: text, count: strlen(text))
+        let topics = strstr(text, ", \"topics\":{").map { UnsafePointer($0) - text } ?? 0
+        let head = Data(document.prefix(topics)) + [UInt8(ascii: "}")]
+        guard let figures = Self.decode(head) ?? Self.decode(Data(document)) else { return nil }
+        queueMessages = figures.messageCount ?? 0
+        queueBytes = figures.messageBytes ?? 0
+        let brokers = (figures.brokers ?? [:]).values.filter {
             $0.source != "internal" && $0.source != "logical"
         }
+        // Once the cluster has told its brokers the given addresses are the same ones again.
         let learned = brokers.filter { ($0.nodeid ?? -1) >= 0 }
-        brokersKnown = learned.isEmpty ? brokers.count : learned.count
-        brokersUp = (learned.isEmpty ? brokers : learned).count { $0.state == "UP" }
+        let known = learned.isEmpty ? brokers : learned
+        brokersKnown = known.count
+        brokersUp = known.count { $0.state == "UP" }
         rttMicroseconds = Self.average(brokers.map(\.rtt))
         deliveryMicroseconds =
-            Self.average(brokers.map(\.int_latency)) + Self.average(brokers.map(\.outbuf_latency))
+            Self.average(brokers.map(\.queueing)) + Self.average(brokers.map(\.sending))
             + rttMicroseconds
+    }
+
+    private static func decode(_ json: Data) -> Figures? {
+        try? JSONDecoder().decode(Figures.self, from: json)
     }
 
     private static func average(_ windows: [Window?]) -> Int {
@@ -49,19 +59,31 @@ public struct ClientStatistics: Sendable, Equatable {
         return windows.reduce(0) { $0 + ($1?.sum ?? 0) } / count
     }
 
-    private struct Document: Decodable {
-        var msg_cnt: Int?
-        var msg_size: Int?
+    private struct Figures: Decodable {
+        var messageCount: Int?
+        var messageBytes: Int?
         var brokers: [String: Broker]?
+
+        enum CodingKeys: String, CodingKey {
+            case messageCount = "msg_cnt"
+            case messageBytes = "msg_size"
+            case brokers
+        }
     }
 
     private struct Broker: Decodable {
         var source: String?
         var state: String?
         var nodeid: Int?
-        var int_latency: Window?
-        var outbuf_latency: Window?
+        var queueing: Window?
+        var sending: Window?
         var rtt: Window?
+
+        enum CodingKeys: String, CodingKey {
+            case source, state, nodeid, rtt
+            case queueing = "int_latency"
+            case sending = "outbuf_latency"
+        }
     }
 
     private struct Window: Decodable {

@@ -19,6 +19,8 @@ public struct KafkaError: Error, Sendable, Equatable {
         case unknownTopic
         /// No broker can be reached, or none answered in time; may mend itself.
         case unreachable
+        /// Something listens there that does not speak Kafka's protocol, or speaks TLS where we do not.
+        case wrongProtocol
         /// Another producer has taken over the transactional id.
         case fenced
         /// A record is larger than the client or the broker takes.
@@ -128,6 +130,23 @@ extension KafkaError {
         let text = String(cString: rd_kafka_err2str(code))
         self.init(code: code.rawValue, text: action.map { "\($0): \(text)" } ?? text)
         isRetriable = kind == .unreachable
+    }
+
+    /// The error of a connection, in words that lead to what is wrong.
+    ///
+    /// librdkafka takes the first bytes of another protocol for a length and advises to allow more
+    /// of them; and of a handshake that the other side broke off it says only that.
+    init(connection code: rd_kafka_resp_err_t, _ text: String) {
+        self.init(code: code.rawValue, text: text)
+        if let range = text.firstRange(of: "Invalid response size") {
+            kind = .wrongProtocol
+            isRetriable = true
+            self.text =
+                "\(text[..<range.lowerBound])no answer of a Kafka broker: is it a Kafka port,"
+                + " and does security.protocol say whether it speaks TLS?"
+        } else if text.contains("state SSL_HANDSHAKE"), kind == .unreachable {
+            self.text += ": does the port speak TLS?"
+        }
     }
 
     /// The error of a call that gives an error object; frees it.

@@ -76,7 +76,9 @@ public final class Producer {
     /// Hands a record to librdkafka, which copies it; never blocks.
     ///
     /// A `nil` value is a tombstone. `tag` comes back with a failure. Records of one partition are
-    /// delivered in the order of the calls as long as the producer is idempotent.
+    /// delivered in the order of the calls as long as the producer is idempotent. After a broker
+    /// has said that a topic is unknown or not allowed, records for it fail here at once until
+    /// `partitionCount` or librdkafka's own metadata has seen it mended.
     public func produce(
         to topic: Topic,
         partition: Int32,

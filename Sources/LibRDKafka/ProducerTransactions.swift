@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The transactions of a producer with a `transactional.id`. Each waiting call goes on in
-// librdkafka's threads after a time-out and may be made again to wait on.
+// librdkafka's threads after a time-out and may be made again to wait on; until it is, librdkafka
+// refuses every other one, an abort too. Who does not want to wait on needs a new producer.
 
 #if Kafka
 import CRDKafka
@@ -25,7 +26,9 @@ extension Producer {
     /// Delivers what was produced since the beginning and commits it.
     ///
     /// Blocks for at most `timeout`; throws a retriable `KafkaError` then, and the call may be made
-    /// again. After an error that `requiresAbort` nothing of the transaction is visible.
+    /// again. After an error that `requiresAbort` nothing of the transaction is visible; where it
+    /// came from a record that the broker refused, the next transaction may fail in the same way
+    /// once more, until its abort has given the producer a new epoch.
     public func commitTransaction(timeout: Duration) throws(KafkaError) {
         try inSlices(timeout) { rd_kafka_commit_transaction($0, $1) }
         client.forgetLastError()
@@ -50,7 +53,9 @@ extension Producer {
             let failure = call(client.handle, slice.kafkaMilliseconds)
             client.serve()
             guard let failure else { return }
-            let error = client.note(KafkaError(consuming: failure, redaction: client.redaction))
+            var error = client.note(KafkaError(consuming: failure, redaction: client.redaction))
+            // Another call was given up in the middle: no time ends that, only making it again.
+            if error.code == RD_KAFKA_RESP_ERR__CONFLICT.rawValue { error.isRetriable = false }
             guard error.isRetriable, ContinuousClock.now < deadline else { throw error }
             guard client.keepWaiting() else { throw .stopped }
             // An answer that comes at once and says "again" must not make this a busy loop.

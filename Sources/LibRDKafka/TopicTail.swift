@@ -19,7 +19,9 @@ public struct TailRecord: Sendable, Equatable {
     public var value: [UInt8]?
 }
 
-/// A reader of the ends of topics. Belongs to one thread.
+/// A reader of the ends of topics.
+///
+/// Belongs to one thread.
 public final class TopicTail {
     /// Offsets that are read at first.
     private static let firstWindow: Int64 = 128

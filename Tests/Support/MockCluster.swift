@@ -6,6 +6,7 @@
 
 #if Kafka
 import CRDKafka
+import Foundation
 
 /// A cluster that exists only in this process; it goes when the last reference goes.
 public final class MockCluster: Sendable {
@@ -75,8 +76,14 @@ public final class MockCluster: Sendable {
     }
 
     deinit {
-        rd_kafka_mock_cluster_destroy(cluster)
-        rd_kafka_destroy(client)
+        // Its thread looks up only once a second; nobody has to wait for that.
+        let (cluster, client) = (UInt(bitPattern: cluster), UInt(bitPattern: client))
+        Thread.detachNewThread {
+            if let cluster = OpaquePointer(bitPattern: cluster) {
+                rd_kafka_mock_cluster_destroy(cluster)
+            }
+            if let client = OpaquePointer(bitPattern: client) { rd_kafka_destroy(client) }
+        }
     }
 
     /// Makes a topic; topics that are only asked for come by themselves, with 4 partitions.
