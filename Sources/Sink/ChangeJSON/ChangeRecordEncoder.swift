@@ -97,7 +97,7 @@ public struct ChangeRecordEncoder: ~Copyable {
     ) -> Fault? {
         let plan = writer.plan(of: change)
         let start = buffer.count
-        guard plan.hasKey, change.kind != .truncate else {
+        guard plan.keyCount > 0, change.kind != .truncate else {
             return appendKeyless(change, index, rows, into: &buffer, &records)
         }
         let isDelete = change.kind == .delete

@@ -13,8 +13,6 @@ final class EncodingPlan: @unchecked Sendable {
         var code: ValueCode
         /// Whether it belongs to the replica identity: an old row that is a key holds it.
         var isIdentity: Bool
-        /// Whether it belongs to the key of records.
-        var isKey = false
         /// `,"name":` among the plan's bytes.
         var name: Range<Int32>
         /// What stands for a value that was not sent; empty where nothing can.
@@ -32,7 +30,9 @@ final class EncodingPlan: @unchecked Sendable {
         /// `{"schema":…,"payload":` of keys and of values; empty where there are no schemas.
         let keyOpening: Range<Int32>
         let valueOpening: Range<Int32>
-        let hasKey: Bool
+        /// The indices of the columns that records have as their key.
+        let key: UnsafePointer<Int32>
+        let keyCount: Int
 
         /// A run of the bytes.
         @inline(__always)
@@ -48,7 +48,8 @@ final class EncodingPlan: @unchecked Sendable {
     private let relation: Range<Int32>
     private let keyOpening: Range<Int32>
     private let valueOpening: Range<Int32>
-    private let hasKey: Bool
+    private let key: UnsafeMutablePointer<Int32>
+    private let keyCount: Int
 
     init(_ version: RelationVersion, schemas: RecordSchemas? = nil) {
         self.version = version
@@ -80,8 +81,9 @@ final class EncodingPlan: @unchecked Sendable {
             )
         }
         let eventKey = version.relation.eventKey
-        for index in eventKey { columns[index].isKey = true }
-        hasKey = !eventKey.isEmpty
+        key = .allocate(capacity: max(eventKey.count, 1))
+        key.initialize(from: eventKey.map { Int32($0) }, count: eventKey.count)
+        keyCount = eventKey.count
         relation = bytes.run { bytes in
             bytes.append(",\"schema\":")
             bytes.appendText(version.relation.schema)
@@ -102,6 +104,7 @@ final class EncodingPlan: @unchecked Sendable {
 
     deinit {
         columns.deallocate()
+        key.deallocate()
         nodes.deallocate()
     }
 
@@ -114,7 +117,8 @@ final class EncodingPlan: @unchecked Sendable {
             relation: relation,
             keyOpening: keyOpening,
             valueOpening: valueOpening,
-            hasKey: hasKey
+            key: key,
+            keyCount: keyCount
         )
     }
 }

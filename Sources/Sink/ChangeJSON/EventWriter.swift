@@ -115,11 +115,10 @@ struct EventWriter: ~Copyable {
             buffer.unchecked("{\"before\":null,\"after\":")
         } else {
             buffer.unchecked("{\"before\":")
-            let scope = change.old == .key ? Scope.identity : .row
             if let fault = appendTuple(
                 Int(change.oldCells),
                 unchanged: nil,
-                scope,
+                identityOnly: change.old == .key,
                 plan,
                 rows,
                 into: &buffer
@@ -133,7 +132,7 @@ struct EventWriter: ~Copyable {
         } else if let fault = appendTuple(
             Int(change.newCells),
             unchanged: change.old == .none ? nil : Int(change.oldCells),
-            .row,
+            identityOnly: false,
             plan,
             rows,
             into: &buffer
@@ -154,17 +153,21 @@ struct EventWriter: ~Copyable {
         _ rows: Rows,
         into buffer: inout OutputBuffer
     ) -> Fault? {
+        let first = isOld ? Int(change.oldCells) : Int(change.newCells)
+        let unchanged = isOld || change.old == .none ? nil : Int(change.oldCells)
+        guard rows.hasCells(first, plan.columnCount),
+            unchanged.map({ rows.hasCells($0, plan.columnCount) }) ?? true
+        else { return Fault(kind: .batch, column: -1) }
         if schemas != nil { buffer.append(plan.run(plan.keyOpening)) }
-        if let fault = appendTuple(
-            isOld ? Int(change.oldCells) : Int(change.newCells),
-            unchanged: isOld || change.old == .none ? nil : Int(change.oldCells),
-            .key,
-            plan,
-            rows,
-            into: &buffer
-        ) {
-            return fault
+        values.nodes = plan.nodes
+        let start = buffer.count
+        for place in 0..<plan.keyCount {
+            let index = Int(plan.key[place])
+            let cell = rows.cell(first + index, unchanged: unchanged.map { $0 + index })
+            guard cell.isValue || cell == .null else { return Fault(kind: .key, column: index) }
+            if let fault = append(cell, at: index, plan, rows, into: &buffer) { return fault }
         }
+        closeObject(from: start, in: &buffer)
         if schemas != nil { buffer.append("}") }
         return nil
     }
@@ -193,16 +196,6 @@ struct EventWriter: ~Copyable {
         if schemas != nil { buffer.append("}") }
     }
 
-    /// Which columns of a tuple are appended.
-    private enum Scope {
-        /// All that were sent.
-        case row
-        /// The replica identity's.
-        case identity
-        /// Those of the record's key, each of which must have been sent.
-        case key
-    }
-
     /// Appends the object of a tuple whose cells begin at `first`.
     ///
     /// Where a cell says that its value was not sent because it did not change, the one at
@@ -211,7 +204,7 @@ struct EventWriter: ~Copyable {
     private mutating func appendTuple(
         _ first: Int,
         unchanged: Int?,
-        _ scope: Scope,
+        identityOnly: Bool,
         _ plan: EncodingPlan.View,
         _ rows: Rows,
         into buffer: inout OutputBuffer
@@ -220,52 +213,56 @@ struct EventWriter: ~Copyable {
             unchanged.map({ rows.hasCells($0, plan.columnCount) }) ?? true
         else { return Fault(kind: .batch, column: -1) }
         values.nodes = plan.nodes
-        let objectStart = buffer.count
+        let start = buffer.count
         for index in 0..<plan.columnCount {
-            let column = plan.columns[index]
-            switch scope {
-            case .row: break
-            case .identity: if !column.isIdentity { continue }
-            case .key: if !column.isKey { continue }
-            }
-            var cell = rows.cells[first + index]
-            if !cell.isValue {
-                if cell == .unchanged, let unchanged, rows.cells[unchanged + index].isValue {
-                    cell = rows.cells[unchanged + index]
-                } else if scope == .key, cell != .null {
-                    return Fault(kind: .key, column: index)
-                }
-                if cell == .absent { continue }
-            }
-            buffer.reserve(column.name.count + 64)
-            buffer.unchecked(
-                padded: plan.bytes + Int(column.name.lowerBound),
-                column.name.count
-            )
-            guard cell.isValue else {
-                if cell == .null {
-                    buffer.unchecked("null")
-                } else if column.unavailable.isEmpty {
-                    return Fault(kind: .unavailable, column: index)
-                } else {
-                    buffer.append(plan.run(column.unavailable))
-                }
-                continue
-            }
-            guard let text = rows.value(cell) else { return Fault(kind: .batch, column: index) }
-            if validatesUTF8, !text.isUTF8 { return Fault(kind: .encoding, column: index) }
-            if !values.appendColumn(text, as: column.code, to: &buffer) {
-                return Fault(kind: values.takeFault(), column: index)
-            }
+            if identityOnly, !plan.columns[index].isIdentity { continue }
+            let cell = rows.cell(first + index, unchanged: unchanged.map { $0 + index })
+            if cell == .absent { continue }
+            if let fault = append(cell, at: index, plan, rows, into: &buffer) { return fault }
         }
+        closeObject(from: start, in: &buffer)
+        return nil
+    }
+
+    /// Appends a column's name and value behind a comma.
+    @inline(__always)
+    private mutating func append(
+        _ cell: Cell,
+        at index: Int,
+        _ plan: EncodingPlan.View,
+        _ rows: Rows,
+        into buffer: inout OutputBuffer
+    ) -> Fault? {
+        let column = plan.columns[index]
+        buffer.reserve(column.name.count + 64)
+        buffer.unchecked(padded: plan.bytes + Int(column.name.lowerBound), column.name.count)
+        guard cell.isValue else {
+            if cell == .null {
+                buffer.unchecked("null")
+            } else if column.unavailable.isEmpty {
+                return Fault(kind: .unavailable, column: index)
+            } else {
+                buffer.append(plan.run(column.unavailable))
+            }
+            return nil
+        }
+        guard let text = rows.value(cell) else { return Fault(kind: .batch, column: index) }
+        if validatesUTF8, !text.isUTF8 { return Fault(kind: .encoding, column: index) }
+        if !values.appendColumn(text, as: column.code, to: &buffer) {
+            return Fault(kind: values.takeFault(), column: index)
+        }
+        return nil
+    }
+
+    /// Each column began with a comma; the first one becomes the object's brace.
+    @inline(__always)
+    private func closeObject(from start: Int, in buffer: inout OutputBuffer) {
         buffer.reserve(2)
-        // Each column began with a comma; the first one is the object's brace.
-        if buffer.count == objectStart {
+        if buffer.count == start {
             buffer.unchecked(UInt8(ascii: "{"))
         } else {
-            buffer.replace(at: objectStart, with: UInt8(ascii: "{"))
+            buffer.replace(at: start, with: UInt8(ascii: "{"))
         }
         buffer.unchecked(UInt8(ascii: "}"))
-        return nil
     }
 }

@@ -28,6 +28,14 @@ struct Rows {
         first + count <= cells.count
     }
 
+    /// The cell at `index`; the one at `unchanged` where that has the value that was not sent again.
+    @inline(__always)
+    func cell(_ index: Int, unchanged: Int?) -> Cell {
+        let cell = cells[index]
+        guard cell == .unchanged, let unchanged, cells[unchanged].isValue else { return cell }
+        return cells[unchanged]
+    }
+
     /// A cell's text; `nil` where it is not all in the arena.
     @inline(__always)
     func value(_ cell: Cell) -> Bytes? {
