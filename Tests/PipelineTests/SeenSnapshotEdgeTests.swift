@@ -98,7 +98,7 @@ import Testing
         try await seen.finish(change: settings(["t", "f"], accepting: transaction))
     }
 
-    @Test func `DDL that only the next snapshot shows is refused too, by the former one's position`()
+    @Test func `DDL that only the next snapshot shows is refused, by the former one's position`()
         async throws
     {
         let seen = try await SeenSnapshot()
@@ -134,7 +134,7 @@ import Testing
         #expect(seen.store.checkpoint?.relations.map(\.name) == ["t"])
     }
 
-    @Test func `a table that the settings name since is not taken, one let go is not copied again`()
+    @Test func `a table that the settings name since is not taken, one let go not copied again`()
         async throws
     {
         let seen = try await SeenSnapshot()
@@ -143,7 +143,11 @@ import Testing
             "CREATE TABLE late (id int PRIMARY KEY, v text); INSERT INTO late VALUES (1, 'l')"
         )
         try seen.churn(1)
-        try await TaskFixture.runUntilNow(seen.cluster, seen.store, change: settings(["t", "late"]))
+        try await TaskFixture.runUntilNow(
+            seen.cluster,
+            seen.store,
+            change: settings(["t", "late"])
+        )
         try seen.expectEqual(["t"])
         #expect(seen.store.checkpoint?.relations.map(\.name) == ["t"])
         #expect(seen.store.applied("late").isEmpty)

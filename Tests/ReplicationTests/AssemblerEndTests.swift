@@ -9,7 +9,11 @@ import Testing
 @Suite struct AssemblerEndTests {
     private let a = relation(1, "a")
 
-    private func transaction(_ commit: UInt64, _ id: String, in assembler: inout BatchAssembler)
+    private func transaction(
+        _ commit: UInt64,
+        _ id: String,
+        in assembler: inout BatchAssembler
+    )
         throws
     {
         try assembler.feed(
@@ -20,7 +24,8 @@ import Testing
         )
     }
 
-    @Test func `what commits at the end or later is left out, and the position is the end`() throws {
+    @Test func `what commits at the end or later is left out, and the position is the end`() throws
+    {
         var assembler = BatchAssembler([a])
         assembler.until = LSN(300)
         try transaction(200, "1", in: &assembler)
