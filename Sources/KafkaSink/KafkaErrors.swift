@@ -48,6 +48,7 @@ struct KafkaErrors {
         case .authorization: return unauthorized(error, what, object)
         case .authentication, .tls: return refusedLogin(error, what)
         case .unknownTopic: return missingTopic(object, what)
+        // A wrong protocol may be that of a proxy without its brokers: so it may mend itself too.
         case .unreachable, .wrongProtocol:
             switch lastWord?.kind {
             case .authentication, .tls: return refusedLogin(lastWord ?? error, what)
@@ -164,7 +165,11 @@ struct KafkaErrors {
             exit: .unreachable,
             "While \(what): the brokers \(brokers) have no topic \(name)",
             hint: creationStatement(
-                of: name, partitions: nil, replicationFactor: nil, config: [:]),
+                of: name,
+                partitions: nil,
+                replicationFactor: nil,
+                config: [:]
+            ),
             isTransient: true
         )
     }
@@ -230,8 +235,8 @@ struct KafkaErrors {
             "sink.record_too_large",
             exit: .refused,
             "The event of \(record.table) with key \(record.keyText), at \(record.lsn) in the "
-                + "transaction at \(record.commitLSN), has \(record.bytes) bytes, and "
-                + "\(record.topic) takes \(record.limit)",
+                + "transaction at \(record.commitLSN), has \(record.bytes) bytes with "
+                + "its batch, and \(record.topic) takes \(record.limit)",
             hint: "raise max.message.bytes of the topic and message.max.bytes in "
                 + "sink.kafka.properties, or set sink.kafka.onOversize: deadLetter"
         )

@@ -44,15 +44,19 @@ public final class KafkaSink: Sink {
     private var former = LinkCounts()
 
     /// A closed sink; touches nothing yet.
-    public init(
+    public convenience init(
         _ options: KafkaSinkOptions,
         supervisor: any SinkSupervisor,
         logger: Logger = Logger(label: "walrelay.sink.kafka")
     ) {
+        self.init(options, patience: Patience(supervisor), logger: logger)
+    }
+
+    init(_ options: KafkaSinkOptions, patience: Patience, logger: Logger) {
         self.options = options
+        self.patience = patience
         log = logger
         names = TopicNames(prefix: options.topicPrefix)
-        patience = Patience(supervisor)
         checkpoints = CheckpointLog(task: options.task, topic: names.checkpoint)
     }
 

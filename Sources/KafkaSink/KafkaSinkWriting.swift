@@ -137,10 +137,10 @@ extension KafkaSink {
     /// Where a relation's records go; makes its topic where that is missing.
     private func route(of relation: Relation, _ link: KafkaLink) throws -> Route {
         let needed = link.topics.tableTopic(relation)
-        if partitions[needed.name] == nil || !link.topics.isKnown(needed.name) {
+        if !link.topics.isKnown(needed.name) {
             try link.topics.make([needed], admin: try link.admin())
-            remember(needed.name, link)
         }
+        remember(needed.name, link)
         let session = try begin(link)
         let topic = try link.topics.attempt("using \(needed.name)") { () throws(KafkaError) in
             try link.sender.routes.topic(needed.name, of: session.producer)
@@ -149,7 +149,9 @@ extension KafkaSink {
             topic: Unmanaged.passUnretained(topic),
             partitions: Int32(clamping: partitions[needed.name] ?? 1),
             recordLimit: min(
-                link.properties.recordLimit, link.topics.limit(of: needed.name) ?? .max),
+                link.properties.recordLimit,
+                link.topics.limit(of: needed.name) ?? .max
+            ),
             keepsKeylessOrder: relation.replicaIdentity == .full
         )
     }

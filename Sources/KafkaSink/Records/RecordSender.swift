@@ -208,8 +208,8 @@ final class RecordSender {
             commitLSN: transaction.commitLSN,
             ordinal: change.ordinal,
             xid: transaction.xid,
-            bytes: parts.count,
-            limit: max(0, limit - Self.overheadBytes)
+            bytes: parts.count + Self.overheadBytes,
+            limit: limit
         )
         guard options.onOversize == .deadLetter else { throw errors.tooLarge(record) }
         try send(

@@ -71,11 +71,12 @@ struct ClientProperties {
 
     /// The producer's properties with batches that none of the topics refuses for their size.
     func producer(batchLimit: Int?) -> [String: String] {
-        guard let batchLimit, producer["batch.size"] == nil, batchLimit < 1_000_000 else {
+        // What a batch has besides its records is not counted by librdkafka in full.
+        guard let batchLimit, producer["batch.size"] == nil, batchLimit < 1_000_000 + 1_024 else {
             return producer
         }
         var bounded = producer
-        bounded["batch.size"] = "\(max(1, batchLimit))"
+        bounded["batch.size"] = "\(max(1, batchLimit - 1_024))"
         return bounded
     }
 

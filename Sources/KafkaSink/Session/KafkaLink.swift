@@ -75,7 +75,10 @@ final class KafkaLink {
         if found?.kind == .unknownTopic { return nil }
         if let found {
             throw errors.error(
-                found, while: "asking for the checkpoint", on: .topic(checkpoints.topic))
+                found,
+                while: "asking for the checkpoint",
+                on: .topic(checkpoints.topic)
+            )
         }
         do {
             return try read(checkpoints, within: Self.settlingLimit)
@@ -115,7 +118,10 @@ final class KafkaLink {
 
     private func translated(_ error: KafkaError) -> WalrelayError {
         errors.error(
-            error, while: "reading the checkpoint", on: .topic(topics.names.checkpoint))
+            error,
+            while: "reading the checkpoint",
+            on: .topic(topics.names.checkpoint)
+        )
     }
 
     // MARK: - The producer

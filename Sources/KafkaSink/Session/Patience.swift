@@ -10,14 +10,14 @@ import Sink
 final class Patience {
     /// How long a stop lets the waiting go on.
     static let afterStop: Duration = .seconds(15)
-    /// How long a single wait may last before the watchdog is to hear of it.
-    static let slice: Duration = .milliseconds(500)
 
     private let supervisor: any SinkSupervisor
+    private let afterStop: Duration
     private var askedToStop: ContinuousClock.Instant?
 
-    init(_ supervisor: any SinkSupervisor) {
+    init(_ supervisor: any SinkSupervisor, afterStop: Duration = Patience.afterStop) {
         self.supervisor = supervisor
+        self.afterStop = afterStop
     }
 
     /// Tells the watchdog that we wait; false once the waiting is to end.
@@ -25,7 +25,7 @@ final class Patience {
         guard !supervisor.keepWaiting() else { return true }
         let since = askedToStop ?? .now
         askedToStop = since
-        return ContinuousClock.now - since < Self.afterStop
+        return ContinuousClock.now - since < afterStop
     }
 
     /// Tells the watchdog that we wait; throws `CancellationError` once the waiting is to end.

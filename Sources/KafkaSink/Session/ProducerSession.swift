@@ -96,8 +96,11 @@ final class ProducerSession {
         guard isDelivered else {
             isBroken = true
             throw errors.error(
-                .notDelivered, while: "delivering records", on: .cluster,
-                lastWord: producer.lastError)
+                .notDelivered,
+                while: "delivering records",
+                on: .cluster,
+                lastWord: producer.lastError
+            )
         }
     }
 

@@ -38,7 +38,9 @@ final class Topics {
     private var counts: [String: Int] = [:]
 
     /// How long the brokers may take for an answer.
-    static let answerLimit: Duration = .seconds(20)
+    static let answerLimit: Duration = .seconds(10)
+    /// How long brokers may take to tell a topic's settings, which some never do.
+    static let settingsLimit: Duration = .seconds(5)
     /// How long brokers may take to make topics and to tell each other.
     static let creationLimit: Duration = .seconds(60)
     /// Topics of one request.
@@ -100,8 +102,13 @@ final class Topics {
 
     // MARK: - What is there
 
-    /// The least size of a batch that a topic which was asked for takes; `nil` where none is known.
-    var batchLimit: Int? { limits.values.min() }
+    /// The least size of a batch that one of the topics takes which are there or will be made.
+    ///
+    /// `nil` where none is known.
+    var batchLimit: Int? {
+        let own = options.topicConfig["max.message.bytes"].flatMap(Int.init)
+        return (limits.values + (own.map { [$0] } ?? [])).min()
+    }
 
     /// The largest batch of a topic; `nil` where it is not known.
     func limit(of topic: String) -> Int? { limits[topic] }
@@ -129,7 +136,7 @@ final class Topics {
 
     /// Asks for the settings of topics that exist, and notes what they take; blocks.
     ///
-    /// Of those that we may not ask for there is nothing: then the brokers refuse what is too large.
+    /// Of those that we may not ask for there is nothing: then the brokers refuse what is large.
     func configurations(
         of topics: [NeededTopic],
         admin: Admin
@@ -141,11 +148,12 @@ final class Topics {
             do throws(KafkaError) {
                 answers = try admin.configurations(
                     ofTopics: slice.map(\.name),
-                    timeout: Self.answerLimit
+                    timeout: Self.settingsLimit
                 )
             } catch {
-                if error.kind == .interrupted || error.kind == .unreachable { throw error }
-                continue
+                if error.kind == .interrupted { throw error }
+                log.info("the settings of topics are not to be had: \(error)")
+                return found
             }
             for (name, answer) in answers {
                 guard case .success(let settings) = answer else { continue }
@@ -192,7 +200,9 @@ final class Topics {
             }
             if !failures.isEmpty { throw refused(failures) }
         }
-        log.notice("made \(Prose.count(missing.count, "topic")): \(Prose.list(missing.map(\.name)))")
+        log.notice(
+            "made \(Prose.count(missing.count, "topic")): \(Prose.list(missing.map(\.name)))"
+        )
         // The broker that is asked may not have heard of them yet.
         let deadline = ContinuousClock.now + Self.creationLimit
         while true {
@@ -203,7 +213,10 @@ final class Topics {
             let mayMend = error.kind == .unknownTopic || error.kind == .unreachable
             guard mayMend, ContinuousClock.now < deadline else {
                 throw errors.error(
-                    error, while: "waiting for a new topic", on: .topic(unknown.name))
+                    error,
+                    while: "waiting for a new topic",
+                    on: .topic(unknown.name)
+                )
             }
             usleep(50_000)
         }
@@ -223,11 +236,17 @@ final class Topics {
         let sorted = failures.sorted { $0.key < $1.key }
         if let first = sorted.first, first.value.kind == .authorization {
             return errors.error(
-                first.value, while: "making topics", on: .topic(first.key))
+                first.value,
+                while: "making topics",
+                on: .topic(first.key)
+            )
         }
         if let first = sorted.first, first.value.kind == .unreachable {
             return errors.error(
-                first.value, while: "making topics", on: .topic(first.key))
+                first.value,
+                while: "making topics",
+                on: .topic(first.key)
+            )
         }
         let lines = sorted.prefix(20).map { "\n  \($0.value.text)" }.joined()
         return WalrelayError(
