@@ -10,12 +10,12 @@
 // repair) stops the daemon between two transactions, and a daemon that was thought dead and still
 // commits is found out by the position that its successor knows.
 
-import ChangeModel
+public import ChangeModel
 import Foundation
-import LibPQ
+public import LibPQ
 
 /// The state of one task on the target.
-struct CheckpointTable {
+public struct CheckpointTable {
     /// The schema of walrelay's own tables.
     static let schema = "walrelay"
 
@@ -29,11 +29,24 @@ struct CheckpointTable {
             "SELECT pg_catalog.to_regclass('walrelay.checkpoint') IS NOT NULL"
         )
         guard found.flag(0, 0) else { return nil }
+        return try Self.read(task: task, on: connection)
+    }
+
+    /// The checkpoint of a task's row, as the connection's transaction sees it; `nil` where there
+    /// is none.
+    ///
+    /// Blocks. With `locking` the row is held until the transaction ends, and the task waits before
+    /// its next one. Throws `PostgresError`, of SQLSTATE 42P01 where there are no tables of
+    /// walrelay's, and `WalrelayError` `sink.checkpoint_malformed`.
+    public static func read(
+        task: String,
+        locking: Bool = false,
+        on connection: borrowing Connection
+    ) throws -> Checkpoint? {
         let rows = try connection.query(
-            """
-            SELECT position, snapshot, document FROM walrelay.checkpoint \
-            WHERE task = \(taskLiteral)
-            """
+            "SELECT position, snapshot, document FROM walrelay.checkpoint "
+                + "WHERE task = \(SQL.literal(task))\(locking ? " FOR UPDATE" : "")",
+            within: .seconds(120)
         )
         guard rows.count == 1 else { return nil }
         guard let position = LSN(rows.text(0, 0)),
@@ -47,7 +60,8 @@ struct CheckpointTable {
                 "sink.checkpoint_malformed",
                 exit: .checkpointMismatch,
                 "The row of task \(task) in walrelay.checkpoint on the target cannot be read",
-                hint: "restore the row from a backup of the target, or take a new task name"
+                hint: "was it written by a newer walrelay, or by hand? Restore the row from a "
+                    + "backup of the target, or take a new task name"
             )
         }
         checkpoint.position = position

@@ -186,7 +186,7 @@ public struct BatchAssembler {
             return
         }
         guard let index = cache.index(of: oid) else {
-            throw StreamFault.malformed("a change of relation OID \(oid) before its description", at: lsn)
+            throw StreamFault.malformed("a row of OID \(oid) before its description", at: lsn)
         }
         let relation = cache.place(index, in: &batch)
         guard relation >= 0 else {
@@ -195,7 +195,7 @@ public struct BatchAssembler {
         }
         let count = cache.entries[index].columnCount
         guard Int(newTuple.count) == count, old == .none || Int(oldTuple.count) == count else {
-            throw StreamFault.malformed("a tuple of \(newTuple.count) columns, not \(count)", at: lsn)
+            throw StreamFault.malformed("\(newTuple.count) columns, not \(count)", at: lsn)
         }
         if old == .key {
             try markAbsent(oldTuple, relation: batch.relations[Int(relation)].relation, at: lsn)
@@ -278,7 +278,7 @@ public struct BatchAssembler {
 
     private mutating func take(_ commit: Commit, at lsn: LSN) throws {
         guard state != .outside, commit.commitLSN == transaction.commitLSN else {
-            throw StreamFault.malformed("the commit \(commit.commitLSN) of no open transaction", at: lsn)
+            throw StreamFault.malformed("\(commit.commitLSN) ends no open transaction", at: lsn)
         }
         if state == .taking {
             batch.committedCount = batch.changes.count

@@ -121,22 +121,25 @@ public final class SnapshotCopier: Sendable {
         let job = try prepare(keeper.connection)
         var held: SnapshotSession? = consume keeper
         let workerCount = min(max(1, request.workers), job.chunkCount)
-        let crew = Crew(workerCount: workerCount, ending: ending)
-        for number in 0..<workerCount {
-            startThread(named: "snapshot-\(number)") { [self] in
-                do {
-                    try work(job, crew)
-                    crew.ended(nil)
-                } catch {
-                    crew.ended(error)
-                }
+        let crew = Crew(ending: ending)
+        let gate = ImportGate(workerCount: workerCount)
+        var isReleased = false
+        try crew.run(
+            workerCount,
+            named: "snapshot",
+            stop: stop,
+            meanwhile: {
+                guard gate.isOpen, !isReleased else { return }
+                isReleased = true
+                _ = held.take()
+                outlet.imported()
             }
+        ) {
+            [self] _, ending in
+            let session = try join(ending)
+            try gate.pass(ending: ending, crew: crew)
+            try work(job, on: session.connection)
         }
-        crew.supervise(stop: stop) {
-            _ = held.take()
-            outlet.imported()
-        }
-        if let failure = crew.failure { throw failure }
     }
 }
 
@@ -189,21 +192,25 @@ extension SnapshotCopier {
         return bounds
     }
 
-    /// A worker's whole life; its connection is closed when this returns or throws.
-    private func work(_ job: CopyJob, _ crew: Crew) throws {
+    /// A worker's connection, which sees the snapshot and has the locks.
+    private func join(_ ending: StopSignal) throws(WalrelayError) -> SnapshotSession {
         let session = try SnapshotSession(
             parameters,
             importing: request.snapshot,
             stop: ending
         )
         try guardian.lockAtOnce(on: session.connection)
-        try crew.imported()
+        return session
+    }
+
+    /// Copies chunks until none is left.
+    private func work(_ job: CopyJob, on connection: borrowing Connection) throws {
         guard let lanes = outlet.lanes else {
             var worker = CopyWorker(request: request, outlet: outlet, job: job)
-            return try worker.run(on: session.connection)
+            return try worker.run(on: connection)
         }
         let lane = try lanes.open { [ending] in !ending.isRequested }
         var worker = LaneWorker(request: request, outlet: outlet, job: job, lane: lane)
-        try worker.run(on: session.connection)
+        try worker.run(on: connection)
     }
 }

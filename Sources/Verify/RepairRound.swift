@@ -46,7 +46,7 @@ struct RepairRound {
         let source = try SourcePoint(sources, options: options, stop: stop, log: verification.log)
         try TargetWait(options: options, stop: stop, log: verification.log)
             .run(upTo: source.lsn, source: control, target: watcher)
-        let checkpoint = try CheckpointRow.read(task: options.task, on: watcher).checkpoint
+        let checkpoint = try TargetCheckpoint.read(task: options.task, on: watcher)
         let tables = try verification.pair(sources, checkpoint, source.keeper, watcher)
         // Values are fetched with all their digits; they are compared as the versions allow.
         let fetch = try Session(
@@ -143,8 +143,12 @@ struct RepairRound {
     ) throws -> RepairOutcome {
         let action = "beginning the repair"
         try writer.query("BEGIN; SET LOCAL lock_timeout = '60s'", while: action)
-        let row = try CheckpointRow.lock(task: options.task, on: writer)
-        let hold = Hold(position: row.position, target: options.holdTarget)
+        let checkpoint = try TargetCheckpoint.read(
+            task: options.task,
+            locking: true,
+            on: writer
+        )
+        let hold = Hold(position: checkpoint.position, target: options.holdTarget)
         let limit = Self.milliseconds(options.holdLimit)
         do {
             // No statement alone may take longer; between statements we look at the clock.

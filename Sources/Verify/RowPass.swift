@@ -61,7 +61,7 @@ struct RowPass: Sendable {
         progress.enter("looking at what differs")
         let room = keyRoom == 0 ? 0 : max(4_096, keyRoom / items.count)
         let list = WorkList(items)
-        try Crew.run(min(workers, items.count), named: "rows", stop: stop) { _, ending in
+        try Crew().run(min(workers, items.count), named: "rows", stop: stop) { _, ending in
             let source = try point.session(.source, parameters[0], stop: ending)
             let target = try point.session(.target, parameters[1], stop: ending)
             while let item = list.take() {

@@ -44,7 +44,7 @@ struct Scan: Sendable {
         let lists = pieces.map { WorkList($0) }
         let counts = pieces.map { min(workers, $0.count) }
         // Threads of both sides are of one crew, so that an error of one ends the other.
-        try Crew.run(counts[0] + counts[1], named: "scan", stop: stop) { number, ending in
+        try Crew().run(counts[0] + counts[1], named: "scan", stop: stop) { number, ending in
             let side: Side = number < counts[0] ? .source : .target
             let session = try point.session(side, parameters[side.rawValue], stop: ending)
             while let piece = lists[side.rawValue].take() {

@@ -94,7 +94,7 @@ struct TargetWait {
         var unusedSince: ContinuousClock.Instant? = .now - Self.patience
         var nextLook = ContinuousClock.now
         while true {
-            let position = try CheckpointRow.read(task: options.task, on: target).position
+            let position = try TargetCheckpoint.read(task: options.task, on: target).position
             if position >= lsn { return }
             let now = ContinuousClock.now
             if now >= nextLook {

@@ -17,7 +17,7 @@ extension Verification {
         control: Session,
         watcher: Session
     ) throws -> [SourceTable] {
-        let checkpoint = try CheckpointRow.read(task: options.task, on: watcher).checkpoint
+        let checkpoint = try TargetCheckpoint.read(task: options.task, on: watcher)
         let facts = try ServerFacts(on: control.connection)
         guard checkpoint.systemIdentifier == facts.systemIdentifier,
             checkpoint.database == facts.database

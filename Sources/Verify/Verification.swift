@@ -126,8 +126,8 @@ public final class Verification: Sendable {
         _ keeper: Session
     ) throws -> (ComparisonPoint, Session) {
         let sourceKeeper = source.keeper
-        let row = try CheckpointRow.read(task: options.task, on: keeper)
-        let tables = try pair(source.tables, row.checkpoint, sourceKeeper, keeper)
+        let checkpoint = try TargetCheckpoint.read(task: options.task, on: keeper)
+        let tables = try pair(source.tables, checkpoint, sourceKeeper, keeper)
         let lsn = source.lsn
         let snapshotNames = [
             source.snapshotName,
@@ -138,12 +138,12 @@ public final class Verification: Sendable {
         ]
         try ComparisonPoint.lock(ComparisonPoint.lockStatement(tables, .target), on: keeper)
         try sourceKeeper.setDigits(tables.first?.rendering.digits ?? 3)
-        let fold = try fold(source, of: tables, upTo: row.position)
+        let fold = try fold(source, of: tables, upTo: checkpoint.position)
         let overlays = try overlays(of: tables, fold, on: sourceKeeper)
         return (
             ComparisonPoint(
                 sourceLSN: lsn,
-                targetLSN: row.position,
+                targetLSN: checkpoint.position,
                 tables: tables,
                 overlays: overlays,
                 changeCount: fold.changeCount,

@@ -14,7 +14,7 @@ struct KafkaFormTests {
             "with_schemas",
             sql: """
                 CREATE TABLE t (id int PRIMARY KEY, n bigint, b bool, f float8, s text, a int[]);
-                INSERT INTO t VALUES (1, 2, true, 0.5, 'x', '{1,2}'), (2, NULL, NULL, NULL, NULL);
+                INSERT INTO t VALUES (1, 2, true, 0.5, 'x', '{1,2}'), (2, NULL, NULL, NULL, NULL, NULL);
                 """,
             kafka: ["schemas: true"]
         )

@@ -18,8 +18,12 @@ struct ShopTables: Sendable {
     static let ledgerSum = 5_000
 
     /// Makes the tables and fills them; extensions are made on both sides, and nothing else on
-    /// the target.
-    init(on servers: TwinServers, database: String = "postgres") throws {
+    /// the target. `types` are those that `kinds` may have columns of.
+    init(
+        on servers: TwinServers,
+        database: String = "postgres",
+        types: [TypeCase] = TypeCase.all
+    ) throws {
         let source = servers.source
         var there: Set<String> = []
         for name in ["hstore", "citext"] {
@@ -30,7 +34,7 @@ struct ShopTables: Sendable {
         }
         let xml = [source, servers.target].map { (try? $0.psql("SELECT '<a/>'::xml")) != nil }
         if xml == [true, true] { there.insert("xml") }
-        kinds = TypeCase.all.filter { example in
+        kinds = types.filter { example in
             example.since <= servers.common && example.needs.map(there.contains) != false
         }
         hasPartitions = source.version >= .v13
@@ -39,7 +43,7 @@ struct ShopTables: Sendable {
     }
 
     private var schema: String {
-        let columns = kinds.enumerated().map { "c\($0) \($1.type)" }.joined(separator: ", ")
+        let columns = kinds.enumerated().map { ", c\($0) \($1.type)" }.joined()
         let partitions = """
             CREATE TABLE shop.parted (region int NOT NULL, id int NOT NULL, note text,
                 PRIMARY KEY (region, id)) PARTITION BY LIST (region);
@@ -59,7 +63,7 @@ struct ShopTables: Sendable {
             CREATE FUNCTION shop.noise(seed int, size int) RETURNS text LANGUAGE sql AS $$
                 SELECT left(string_agg(md5(seed || '.' || i), ''), size)
                 FROM generate_series(0, size / 32) i $$;
-            CREATE TABLE shop.kinds (id int PRIMARY KEY, touched int, \(columns));
+            CREATE TABLE shop.kinds (id int PRIMARY KEY, touched int\(columns));
             CREATE TABLE shop.large (id int PRIMARY KEY, n int, a text, b text, c bytea, d jsonb);
             ALTER TABLE shop.large ALTER a SET STORAGE EXTERNAL, ALTER c SET STORAGE EXTERNAL;
             CREATE TABLE shop."Text Keys" ("the ""Key""\" text PRIMARY KEY, "Größe" text, n int);

@@ -123,7 +123,7 @@ public final class DaemonProcess: Sendable {
             }
         } catch let ended as Ended {
             // What it did last may be just what was waited for.
-            if try await condition() { return }
+            if (try? await condition()) == true { return }
             throw failure("ended with \(ended.status) before \(what)")
         } catch let error as SupportError {
             throw failure(error.description)

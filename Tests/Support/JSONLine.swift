@@ -21,6 +21,12 @@ public enum JSONValue: Sendable, Hashable {
         case .string(let text), .raw(let text): text
         }
     }
+
+    /// Equal only where every character is the same.
+    var exact: JSONValue {
+        if case .string(let text) = self { return .string(text.exact) }
+        return self
+    }
 }
 
 /// A cursor over the bytes of one line.

@@ -5,6 +5,8 @@
 // that is not the row's. `rebuilt` then puts the changes of all partitions into the source's order
 // and lets RebuiltTables look for what is missing or stands twice.
 
+import Foundation
+
 /// The records of a task's tables as their consumers see them.
 public struct KafkaHistory: Sendable {
     /// What was wrong, the first hundred.
@@ -76,7 +78,7 @@ public struct KafkaHistory: Sendable {
 
     private mutating func add(_ record: KafkaRecord, _ end: inout PartitionEnd) throws {
         partitions[record.topic, default: []].insert(record.partition)
-        guard let key = record.key else { return try addKeyless(record, &end) }
+        guard let key = record.key?.exact else { return try addKeyless(record, &end) }
         if homes.updateValue(record.partition, forKey: key).map({ $0 != record.partition }) == true
         {
             fault("the key is in another partition as well", record)
@@ -115,12 +117,12 @@ public struct KafkaHistory: Sendable {
         let sequence = "\(event.table) \(event.sequence ?? "")"
         if let newKey = record.header("__debezium.newkey") {
             if event.op != "d" { fault("\(event.op) with a new key", record) }
-            if newKey == record.key { fault("the new key is the old one", record) }
+            if newKey.exact == record.key?.exact { fault("the new key is the old one", record) }
             departures[sequence] = event
             if let index = arrivals[sequence] { events[index].before = event.before }
         } else if let oldKey = record.header("__debezium.oldkey") {
             if event.op != "c" { fault("\(event.op) with an old key", record) }
-            if oldKey == record.key { fault("the old key is the new one", record) }
+            if oldKey.exact == record.key?.exact { fault("the old key is the new one", record) }
             var joined = event
             joined.op = "u"
             joined.before = departures[sequence]?.before
@@ -167,7 +169,7 @@ public struct KafkaHistory: Sendable {
                 fault("the key is not the sequence \(event.sequence ?? "")", record)
             }
         } else if fields.keys.sorted() != columns.sorted()
-            || columns.contains(where: { fields[$0] != row[$0] })
+            || columns.contains(where: { fields[$0]?.exact != row[$0]?.exact })
         {
             fault("the key is not the row's", record)
         }
@@ -191,6 +193,14 @@ public struct KafkaHistory: Sendable {
             return x == y ? left < right : x < y
         }
         for index in order { tables.apply(events[index]) }
+        if let path = ProcessInfo.processInfo.environment["DUMP"], !(faults + tables.faults).isEmpty {
+            var text = ""
+            for index in order {
+                let e = events[index]
+                text += "\(e.table) \(e.op) \(e.sequence ?? "") \(e.transactionID ?? "") \(e.milliseconds) B=\((e.before ?? [:]).mapValues { $0.text?.prefix(20) ?? "null" }) A=\((e.after ?? [:]).mapValues { $0.text?.prefix(20) ?? "null" })\n"
+            }
+            try? text.write(toFile: path, atomically: true, encoding: .utf8)
+        }
         let all = faults + tables.faults
         guard all.isEmpty else {
             throw SupportError("\(all.count) faults:\n\(all.joined(separator: "\n"))")

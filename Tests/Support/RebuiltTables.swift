@@ -19,6 +19,14 @@ public struct RebuiltTable: Sendable {
     }
 }
 
+extension String {
+    /// A text that is equal to no other's: Swift takes é and e with an accent for the same.
+    var exact: String {
+        if utf8.allSatisfy({ $0 < 0x80 }) { return self }
+        return unicodeScalars.map { $0.isASCII ? "\($0)" : "U+\($0.value)" }.joined()
+    }
+}
+
 /// Applies events and checks them against what the contract promises.
 public struct RebuiltTables: Sendable {
     /// The tables by `schema.table`.
@@ -130,7 +138,7 @@ public struct RebuiltTables: Sendable {
         var parts: [String] = []
         for name in columns.isEmpty ? row.keys.sorted() : columns {
             guard let value = row[name] else { return nil }
-            parts.append(value.text ?? "\\N")
+            parts.append(value.text?.exact ?? "\\N")
         }
         return parts.joined(separator: RebuiltTable.separator)
     }

@@ -61,7 +61,7 @@ extension RebuiltTable {
             let wanted = row.map { name, text in (name, text.map { expected(name, $0) }) }
             let texts = Dictionary(uniqueKeysWithValues: wanted)
             var place = (key.isEmpty ? texts.keys.sorted() : key)
-                .map { (texts[$0] ?? nil) ?? "\\N" }.joined(separator: Self.separator)
+                .map { (texts[$0] ?? nil)?.exact ?? "\\N" }.joined(separator: Self.separator)
             if key.isEmpty {
                 equals[place, default: -1] += 1
                 place += "#\(equals[place] ?? 0)"
@@ -70,7 +70,8 @@ extension RebuiltTable {
                 found.append("\(place) is missing")
                 continue
             }
-            for (name, text) in wanted where rebuilt[name]?.text != text || rebuilt[name] == nil {
+            for (name, text) in wanted
+            where rebuilt[name]?.text?.exact != text?.exact || rebuilt[name] == nil {
                 let own = rebuilt[name].map { "\($0)" } ?? "absent"
                 found.append("\(place): \(name) is \(own), not \(text ?? "null")")
             }
@@ -89,7 +90,7 @@ extension RebuiltTable {
                 found.append("\(place.prefix(200)) is missing")
                 continue
             }
-            for (name, value) in row where own[name] != value {
+            for (name, value) in row where own[name]?.exact != value.exact {
                 let (here, there) = ("\(own[name] as Any)".prefix(200), "\(value)".prefix(200))
                 found.append("\(place.prefix(200)): \(name) is \(here), not \(there)")
             }
