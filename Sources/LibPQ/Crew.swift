@@ -31,8 +31,8 @@ public final class Crew: Sendable {
         _ count: Int,
         named name: String,
         stop: StopSignal,
-        meanwhile: () -> Void = {},
-        _ work: @escaping @Sendable (Int, StopSignal) throws -> Void
+        _ work: @escaping @Sendable (Int, StopSignal) throws -> Void,
+        meanwhile: () -> Void = {}
     ) throws {
         state.withLock { $0.running = count }
         for number in 0..<count {

@@ -124,21 +124,15 @@ public final class SnapshotCopier: Sendable {
         let crew = Crew(ending: ending)
         let gate = ImportGate(workerCount: workerCount)
         var isReleased = false
-        try crew.run(
-            workerCount,
-            named: "snapshot",
-            stop: stop,
-            meanwhile: {
-                guard gate.isOpen, !isReleased else { return }
-                isReleased = true
-                _ = held.take()
-                outlet.imported()
-            }
-        ) {
-            [self] _, ending in
+        try crew.run(workerCount, named: "snapshot", stop: stop) { [self] _, ending in
             let session = try join(ending)
             try gate.pass(ending: ending, crew: crew)
             try work(job, on: session.connection)
+        } meanwhile: {
+            guard gate.isOpen, !isReleased else { return }
+            isReleased = true
+            _ = held.take()
+            outlet.imported()
         }
     }
 }

@@ -29,17 +29,14 @@ import Testing
         let pair = try await Pair(Self.small)
         #expect(try await failure(pair)?.code == "verify.no_checkpoint")
         try pair.begin()
-        try pair.target.psql(
-            "UPDATE walrelay.checkpoint SET document = replace(document, 'complete', 'running')"
-        )
+        try pair.target.psql("UPDATE walrelay.checkpoint SET snapshot = 'running'")
         let unfinished = try await failure(pair)
         #expect(unfinished?.code == "verify.snapshot_unfinished")
         #expect(unfinished?.exit == .prerequisite)
         try pair.target.psql(
             """
-            UPDATE walrelay.checkpoint SET document = regexp_replace(
-                replace(document, 'running', 'complete'), '"systemIdentifier":"[0-9]+"',
-                '"systemIdentifier":"1"')
+            UPDATE walrelay.checkpoint SET snapshot = 'complete', document = regexp_replace(
+                document, '"systemIdentifier":"[0-9]+"', '"systemIdentifier":"1"')
             """
         )
         let other = try await failure(pair)

@@ -68,10 +68,11 @@ final class Pair: Sendable {
             """
             CREATE SCHEMA IF NOT EXISTS walrelay;
             CREATE TABLE IF NOT EXISTS walrelay.checkpoint (
-                task text PRIMARY KEY, position pg_lsn, document text);
+                task text PRIMARY KEY, position pg_lsn, snapshot text, document text);
             DELETE FROM walrelay.checkpoint;
             INSERT INTO walrelay.checkpoint
-            VALUES ('\(task)', '\(checkpoint.position)', \(SQL.literal(document)));
+            VALUES ('\(task)', '\(checkpoint.position)', '\(checkpoint.snapshot.rawValue)',
+                \(SQL.literal(document)));
             """
         )
     }
