@@ -25,7 +25,12 @@ extension Acceptance {
                 "\(point.rawValue), \(isTransactional ? "transactional" : "plain")"
             }
 
-            static let all: [Case] = []
+            static let all = [true, false].flatMap { isTransactional in
+                [
+                    Failpoint.beforeWrite, .afterWriteBeforeSync, .afterSyncBeforeCheckpoint,
+                    .checkpointWrittenBeforeRename, .afterCheckpointBeforeFeedback,
+                ].map { Case(point: $0, isTransactional: isTransactional) }
+            }
         }
 
         private static func change(_ task: KafkaTask, round: Int) async throws {
@@ -43,6 +48,18 @@ extension Acceptance {
                 DELETE FROM bag WHERE a = \(round - 2);
                 """
             )
+        }
+
+        /// What was cut off must have been there, or the deaths came at no edge.
+        private static func expectTraces(of example: Case, in task: KafkaTask) async throws {
+            switch example.point {
+            case .afterSyncBeforeCheckpoint where !example.isTransactional:
+                #expect(try await task.history(keys, dropsRepeats: true).repeats > 0)
+            case .checkpointWrittenBeforeRename where example.isTransactional:
+                let all = try await task.records("public.t", isolation: .uncommitted).count
+                #expect(try await task.records("public.t").count < all)
+            default: break
+            }
         }
 
         @Test(.timeLimit(.minutes(5)), arguments: Case.all)
@@ -89,6 +106,7 @@ extension Acceptance {
                 dropsRepeats: !example.isTransactional
             )
             #expect(found == [])
+            try await Self.expectTraces(of: example, in: task)
             let position = try await task.checkpoint()?["position"] as? String
             #expect(try task.relay.slot("confirmed_flush_lsn") == position)
             try await task.end()
