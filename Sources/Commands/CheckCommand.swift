@@ -30,13 +30,13 @@ struct CheckCommand: AsyncParsableCommand {
         )
         let source = try settings.sourceParameters()
         let target = try settings.postgresTarget(database: source.database)
-        let kafka = try settings.kafkaTarget(database: source.database)
+        let checkBrokers = try KafkaAssembly.check(settings, database: source.database)
         let findings = try await onOwnThread(named: "check") {
             do {
                 let connection = try Connection.open(source)
                 var findings = try Prerequisites.check(requirements, on: connection)
                 if let target { findings += try Self.findings(of: target, asking: connection) }
-                if let kafka { findings += try kafka.findings(asking: connection) }
+                if let checkBrokers { findings += try checkBrokers(connection) }
                 return findings
             } catch let error as PostgresError {
                 throw WalrelayError(

@@ -12,18 +12,45 @@ import Sink
 
 #if Kafka
 import KafkaSink
+#endif
 
-/// A kafka sink that a task has.
-struct KafkaTarget: Sendable {
-    private let options: KafkaSinkOptions
-    private let selection: TableSelection
-    private let appliesTruncate: Bool
+enum KafkaAssembly {
+    /// Asks the brokers about the tables that the source has; blocks.
+    typealias Check = @Sendable (_ source: borrowing Connection) throws -> [Finding]
 
-    init(
+    #if Kafka
+    /// How the sink is made.
+    static func sink(
+        _ section: Settings.Sink.Kafka,
+        _ settings: Settings,
+        database: String,
+        log: Logger
+    ) throws(WalrelayError) -> @Sendable (any SinkSupervisor) throws -> any Sink {
+        let options = options(section, settings, database: database)
+        return { supervisor in KafkaSink(options, supervisor: supervisor, logger: log) }
+    }
+
+    /// How the brokers are checked; `nil` where the task has another sink.
+    static func check(_ settings: Settings, database: String) throws(WalrelayError) -> Check? {
+        guard case .kafka(let section) = settings.sink else { return nil }
+        let options = options(section, settings, database: database)
+        let selection = settings.tables
+        let appliesTruncate = settings.stream.onTruncate == .apply
+        return { source in
+            let tables = try SourceCatalog.tables(selection, measured: false, on: source)
+            return KafkaCheck.findings(
+                options,
+                relations: tables.map(\.relation),
+                appliesTruncate: appliesTruncate
+            )
+        }
+    }
+
+    private static func options(
         _ section: Settings.Sink.Kafka,
         _ settings: Settings,
         database: String
-    ) throws(WalrelayError) {
+    ) -> KafkaSinkOptions {
         var properties = section.properties.mapValues { $0.reveal() }
         properties["bootstrap.servers"] = section.bootstrapServers.joined(separator: ",")
         var options = KafkaSinkOptions(
@@ -44,57 +71,32 @@ struct KafkaTarget: Sendable {
         options.transactionTopic = section.transactionTopic
         options.heartbeats = section.heartbeats
         options.onOversize = section.onOversize == .stop ? .stop : .deadLetter
-        self.options = options
-        selection = settings.tables
-        appliesTruncate = settings.stream.onTruncate == .apply
+        return options
     }
-
-    /// Makes the sink.
-    func sink(supervisor: any SinkSupervisor, log: Logger) -> any Sink {
-        KafkaSink(options, supervisor: supervisor, logger: log)
-    }
-
-    /// What the brokers have to say of the tables that the source has; blocks.
-    func findings(asking source: borrowing Connection) throws -> [Finding] {
-        let tables = try SourceCatalog.tables(selection, measured: false, on: source)
-        return KafkaCheck.findings(
-            options,
-            relations: tables.map(\.relation),
-            appliesTruncate: appliesTruncate
-        )
-    }
-}
-#else
-/// Stands where a kafka sink would be: in this build there can be none.
-enum KafkaTarget {
+    #else
     /// Throws `sink.unavailable`, exit 78.
-    init(
+    static func sink(
         _ section: Settings.Sink.Kafka,
         _ settings: Settings,
-        database: String
-    ) throws(WalrelayError) {
-        throw WalrelayError(
+        database: String,
+        log: Logger
+    ) throws(WalrelayError) -> @Sendable (any SinkSupervisor) throws -> any Sink {
+        throw unavailable
+    }
+
+    /// Throws `sink.unavailable`, exit 78, where the task has a kafka sink; else `nil`.
+    static func check(_ settings: Settings, database: String) throws(WalrelayError) -> Check? {
+        guard case .kafka = settings.sink else { return nil }
+        throw unavailable
+    }
+
+    private static var unavailable: WalrelayError {
+        WalrelayError(
             "sink.unavailable",
             exit: .settings,
             "This build of walrelay has no kafka sink",
             hint: "build it with librdkafka-dev and without --disable-default-traits"
         )
     }
-
-    func sink(supervisor: any SinkSupervisor, log: Logger) -> any Sink {
-        switch self {}
-    }
-
-    func findings(asking source: borrowing Connection) throws -> [Finding] {
-        switch self {}
-    }
-}
-#endif
-
-extension Settings {
-    /// The kafka sink; `nil` where the task has another.
-    func kafkaTarget(database: String) throws(WalrelayError) -> KafkaTarget? {
-        guard case .kafka(let section) = sink else { return nil }
-        return try KafkaTarget(section, self, database: database)
-    }
+    #endif
 }

@@ -43,8 +43,7 @@ enum SinkAssembly {
             let options = try postgresOptions(section, settings, database: database)
             return { supervisor in PostgresSink(options, supervisor: supervisor, logger: log) }
         case .kafka(let section):
-            let target = try KafkaTarget(section, settings, database: database)
-            return { supervisor in target.sink(supervisor: supervisor, log: log) }
+            return try KafkaAssembly.sink(section, settings, database: database, log: log)
         }
     }
 

@@ -76,7 +76,9 @@ enum StatusReport {
             case (.text(let text), _): "\(name) \(text)"
             case (.number(let number), .bytes): "\(name) \(TerminalText.bytes(Int64(number)))"
             case (.number(let number), .microseconds):
-                "\(label) \((Double(number) / 100).rounded() / 10) ms"
+                number < 1000
+                    ? "\(label) \(number) µs"
+                    : "\(label) \((Double(number) / 100).rounded() / 10) ms"
             case (.number(let number), .none): "\(name) \(TerminalText.grouped(number))"
             }
         }

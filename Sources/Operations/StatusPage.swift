@@ -223,8 +223,11 @@ enum PageNumber {
         switch unit {
         case .bytes: bytes(value)
         case .microseconds:
-            value < 10_000
-                ? "\((Double(value) / 100).rounded() / 10) ms" : milliseconds(value / 1000)
+            switch value {
+            case ..<1000: "\(value) µs"
+            case ..<10_000: "\((Double(value) / 100).rounded() / 10) ms"
+            default: milliseconds(value / 1000)
+            }
         case .none: count(value)
         }
     }

@@ -59,7 +59,8 @@ enum StatusPageAssets {
           const formats = {
             count, bytes,
             rate: v => (v < 10 ? v.toFixed(1) : count(v)) + " changes/s",
-            us: v => v < 10000 ? (v / 1000).toFixed(1) + " ms" : formats.ms(Math.floor(v / 1000)),
+            us: v => v < 1000 ? v + " \u00b5s"
+              : v < 10000 ? (v / 1000).toFixed(1) + " ms" : formats.ms(Math.floor(v / 1000)),
             ms: v => (v < 10000 ? count(v) + " ms" : count(Math.floor(v / 1000)) + " s"),
           };
           const show = (value, format) => {

@@ -71,6 +71,7 @@ import Testing
             status.sink.details = [
                 "rttMicroseconds": 1240, "deliveryMicroseconds": 61_000_000, "queueBytes": 1536,
                 "bytesWritten": 99, "recordsWritten": 12_345, "Microseconds": 7,
+                "otherMicroseconds": 31,
             ]
         }
         let html = page(board).body
@@ -78,6 +79,7 @@ import Testing
             "<dt>rtt</dt><dd>1.2 ms</dd>", "<dt>delivery</dt><dd>61 s</dd>",
             "<dt>queueBytes</dt><dd>1.5 KiB</dd>", "<dt>bytesWritten</dt><dd>99 B</dd>",
             "<dt>recordsWritten</dt><dd>12\u{202f}345</dd>", "<dt>Microseconds</dt><dd>7</dd>",
+            "<dt>other</dt><dd>31 µs</dd>",
         ] {
             #expect(html.contains(row), "\(row)")
         }
