@@ -75,11 +75,11 @@ final class Client {
         }
         while let event = rd_kafka_queue_poll(events, 0) { rd_kafka_event_destroy(event) }
         rd_kafka_queue_destroy(events)
-        Self.destroy(handle)
+        if !Self.destroy(handle) { logger.debug("librdkafka takes its time to end") }
     }
 
-    /// Ends librdkafka's threads; blocks for 2 s at most.
-    private static func destroy(_ handle: OpaquePointer) {
+    /// Ends librdkafka's threads; blocks for 2 s at most and is false where they go on for longer.
+    private static func destroy(_ handle: OpaquePointer) -> Bool {
         // A thread of librdkafka that looks up a host's name cannot be interrupted, and destroying
         // waits for it. The address is all that crosses to the thread that waits.
         let address = UInt(bitPattern: handle)
@@ -88,7 +88,7 @@ final class Client {
             guard let handle = OpaquePointer(bitPattern: address) else { return }
             rd_kafka_destroy_flags(handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE)
         }
-        _ = done.wait(timeout: .now() + .seconds(2))
+        return done.wait(timeout: .now() + .seconds(2)) == .success
     }
 
     /// Serves what librdkafka's threads reported; waits for at most `limit` for the first event.

@@ -24,12 +24,17 @@ struct PartitionReading: ~Copyable {
         rd_kafka_queue_destroy(queue)
     }
 
-    /// The next record, which the caller destroys; `nil` at the end of what is committed.
+    /// The next record, which the caller destroys; `nil` at `end` or where no more is committed.
+    ///
+    /// A record that is not destroyed would keep librdkafka from ending.
     func next(
+        before end: Int64,
         _ deadline: ContinuousClock.Instant
     ) throws(KafkaError) -> UnsafeMutablePointer<rd_kafka_message_t>? {
         let message = try awaitMessage(deadline)
-        if message.pointee.err == RD_KAFKA_RESP_ERR_NO_ERROR { return message }
+        if message.pointee.err == RD_KAFKA_RESP_ERR_NO_ERROR, message.pointee.offset < end {
+            return message
+        }
         rd_kafka_message_destroy(message)
         return nil
     }

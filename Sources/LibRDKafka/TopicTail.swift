@@ -92,7 +92,7 @@ public final class TopicTail {
             let from = max(low, to - length)
             var newest: [[UInt8]: TailRecord] = [:]
             let reading = PartitionReading(of: topic, partition, from: from, client)
-            while let message = try reading.next(deadline), message.pointee.offset < to {
+            while let message = try reading.next(before: to, deadline) {
                 defer { rd_kafka_message_destroy(message) }
                 let key = UnsafeRawBufferPointer(
                     start: message.pointee.key,
@@ -117,6 +117,7 @@ public final class TopicTail {
         _ deadline: ContinuousClock.Instant
     ) throws(KafkaError) -> (low: Int64, end: Int64) {
         var first: (low: Int64, end: Int64)?
+        var open: Int64?
         while true {
             let reading = PartitionReading(
                 of: topic,
@@ -124,7 +125,13 @@ public final class TopicTail {
                 from: Int64(RD_KAFKA_OFFSET_END),
                 client
             )
-            let stable = try reading.end(deadline)
+            let stable: Int64
+            do throws(KafkaError) {
+                stable = try reading.end(deadline)
+            } catch {
+                guard let open, error.isRetriable else { throw error }
+                throw Self.openTransaction(topic, open)
+            }
             // The broker told both with its answer to the fetch; reading is on the same thread.
             var low: Int64 = 0
             var high: Int64 = 0
@@ -132,6 +139,7 @@ public final class TopicTail {
             let range = first ?? (max(0, low), max(0, high))
             first = range
             if stable >= range.end { return range }
+            open = stable
             guard ContinuousClock.now < deadline else { throw Self.openTransaction(topic, stable) }
             guard client.keepWaiting() else { throw .stopped }
             client.serve(.milliseconds(50))
