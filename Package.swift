@@ -130,6 +130,7 @@ let package = Package(
             name: "Integration",
             dependencies: ["Sink", "Support", "walrelay"],
             path: "Tests/Integration",
+            exclude: ["Consumers"],
             swiftSettings: house
         ),
     ]

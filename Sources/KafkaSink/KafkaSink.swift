@@ -74,10 +74,12 @@ public final class KafkaSink: Sink {
         let link = try KafkaLink(options, patience: patience, log: log)
         stored = try link.load(checkpoints)
         self.link = link
-        marks = options.transactionTopic ? TransactionMarks(schemas: options.schemas) : nil
-        heartbeat = options.heartbeats.map {
-            Heartbeat(every: $0, topicPrefix: options.topicPrefix, schemas: options.schemas)
-        }
+        let encoder = MetadataRecordEncoder(
+            serverName: options.topicPrefix,
+            schemas: options.schemas
+        )
+        marks = options.transactionTopic ? TransactionMarks(encoder) : nil
+        heartbeat = options.heartbeats.map { Heartbeat(every: $0, encoder) }
         forget()
         return stored?.checkpoint
     }

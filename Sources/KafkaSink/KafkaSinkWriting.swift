@@ -91,7 +91,7 @@ extension KafkaSink {
         try write(mark, at: commitLSN)
     }
 
-    private func write(_ mark: TransactionMarks.Mark?, at lsn: LSN) throws {
+    private func write(_ mark: MetadataRecord?, at lsn: LSN) throws {
         guard let mark else { return }
         let link = try usable()
         try link.sender.send(
@@ -212,9 +212,10 @@ extension KafkaSink {
     }
 
     private func beat(_ heartbeat: Heartbeat, _ position: LSN, _ link: KafkaLink) throws {
+        let record = heartbeat.record(position: position, at: .now)
         try link.sender.send(
-            key: heartbeat.key,
-            value: heartbeat.value(position: position, at: .now),
+            key: record.key,
+            value: record.value,
             to: names.heartbeat,
             tag: position,
             by: try begin(link)

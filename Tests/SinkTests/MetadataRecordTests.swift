@@ -27,27 +27,33 @@ import Testing
         return batch
     }
 
-    private func texts(_ record: MetadataRecord, _ buffer: borrowing OutputBuffer) -> [String] {
-        [buffer.text(record.key), buffer.text(record.value)]
+    private func texts(_ record: MetadataRecord) -> [String] {
+        [record.key, record.value].map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    private func tally(_ ranges: Range<Int>...) -> TransactionTally {
+        var tally = TransactionTally()
+        for range in ranges {
+            tally.enter(batch())
+            tally.count(batch(), range)
+        }
+        return tally
     }
 
     @Test func `a transaction's beginning and end are Debezium's`() {
-        let encoder = MetadataRecordEncoder(task: "orders", schemas: false)
-        var buffer = OutputBuffer()
-        var tally = TransactionTally()
-        tally.add(batch(), changes: 0..<5)
-        let begin = encoder.appendBegin(transaction, into: &buffer)
-        let end = encoder.appendEnd(transaction, tally, into: &buffer)
+        let encoder = MetadataRecordEncoder(serverName: "shop", schemas: false)
+        let begin = encoder.begin(transaction)
+        let end = encoder.end(transaction, tally(0..<5))
         let id = #""id":"771:23803720""#
         #expect(
-            texts(begin, buffer) == [
+            texts(begin) == [
                 "{\(id)}",
                 #"{"status":"BEGIN",\#(id),"event_count":null,"data_collections":null,"#
                     + #""ts_ms":1700000000123}"#,
             ]
         )
         #expect(
-            texts(end, buffer) == [
+            texts(end) == [
                 "{\(id)}",
                 #"{"status":"END",\#(id),"event_count":5,"data_collections":["#
                     + #"{"data_collection":"public.o\"ther","event_count":3},"#
@@ -58,43 +64,36 @@ import Testing
     }
 
     @Test func `a tally is right that was made in pieces, or begun in the middle`() {
-        var whole = TransactionTally()
-        whole.add(batch(), changes: 0..<5)
-        #expect(whole.eventCount == 5)
-        var pieces = TransactionTally()
-        pieces.add(batch(), changes: 0..<2)
-        pieces.add(batch(), changes: 2..<5)
-        #expect(pieces.eventCount == 5)
-        var late = TransactionTally()
-        late.add(batch(), changes: 2..<5)
-        #expect(late.eventCount == 5)
-        late.removeAll()
-        late.add(batch(), changes: 0..<0)
-        #expect(late.eventCount == 0)
+        let encoder = MetadataRecordEncoder(serverName: "shop", schemas: false)
+        let whole = encoder.end(transaction, tally(0..<5))
+        #expect(encoder.end(transaction, tally(0..<1, 1..<3, 3..<5)) == whole)
+        // Each table that counts has had its last change by then.
+        #expect(encoder.end(transaction, tally(3..<5)) != whole)
+        #expect(tally(3..<5).eventCount == 5)
+        var later = tally(0..<5)
+        later.removeAll()
+        #expect(later.eventCount == 0)
+        // Without a look at the new batch's relations the old places are not taken for theirs.
+        later.count(batch(), 0..<5)
+        #expect(encoder.end(transaction, later) == whole)
     }
 
     @Test func `a heartbeat tells the time and the position`() {
-        let encoder = MetadataRecordEncoder(task: "orders", schemas: false)
-        var buffer = OutputBuffer()
-        let record = encoder.appendHeartbeat(LSN(0x16B3748), at: testNow, into: &buffer)
+        let encoder = MetadataRecordEncoder(serverName: "shop", schemas: false)
         #expect(
-            texts(record, buffer) == [
-                #"{"serverName":"orders"}"#, #"{"ts_ms":1700000001000,"lsn":23803720}"#,
+            texts(encoder.heartbeat(LSN(0x16B3748), at: testNow)) == [
+                #"{"serverName":"shop"}"#, #"{"ts_ms":1700000001000,"lsn":23803720}"#,
             ]
         )
     }
 
     @Test func `with schemas they agree with them`() throws {
-        let encoder = MetadataRecordEncoder(task: "orders", schemas: true)
-        var buffer = OutputBuffer()
-        var tally = TransactionTally()
-        tally.add(batch(), changes: 0..<5)
+        let encoder = MetadataRecordEncoder(serverName: "shop", schemas: true)
         for record in [
-            encoder.appendBegin(transaction, into: &buffer),
-            encoder.appendEnd(transaction, tally, into: &buffer),
-            encoder.appendHeartbeat(LSN(5), at: testNow, into: &buffer),
+            encoder.begin(transaction), encoder.end(transaction, tally(0..<5)),
+            encoder.heartbeat(LSN(5), at: testNow),
         ] {
-            for text in texts(record, buffer) { #expect(try connectFaults(text) == []) }
+            for text in texts(record) { #expect(try connectFaults(text) == []) }
         }
     }
 }

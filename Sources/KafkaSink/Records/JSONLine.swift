@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The few small JSON texts that this room writes itself: transaction marks, heartbeats, dead
-// letters. None of them is written per row.
+// The small JSON text that this room writes itself: dead letters. None is written per row.
 
 #if Kafka
 

@@ -7,16 +7,16 @@
 //                {"status":"BEGIN","id":…,"event_count":null,"data_collections":null,"ts_ms":…}
 //                {"status":"END","id":…,"event_count":n,
 //                 "data_collections":[{"data_collection":"schema.table","event_count":n}],…}
-//   heartbeat    key {"serverName":"<task>"}    {"ts_ms":…,"lsn":…}
+//   heartbeat    key {"serverName":"<name>"}    {"ts_ms":…,"lsn":…}
 
 public import ChangeModel
 
-/// A key and a value: ranges of the buffer that they were encoded into.
+/// A key and a value; few are made, none of them per row.
 public struct MetadataRecord: Sendable, Equatable {
     /// The key.
-    public var key: Range<Int>
+    public var key: [UInt8]
     /// The value.
-    public var value: Range<Int>
+    public var value: [UInt8]
 }
 
 /// How many changes a transaction has made, and to which tables.
@@ -24,7 +24,7 @@ public struct MetadataRecord: Sendable, Equatable {
 /// Each change says its place in its transaction and among those of its table, so a tally that has
 /// seen the last ones is right, also one that was begun anew in the middle. A change of a row's key
 /// is one change, though two events tell it.
-public struct TransactionTally: Sendable, Equatable {
+public struct TransactionTally: Sendable {
     struct Collection: Sendable, Equatable {
         var oid: UInt32
         var name: String
@@ -34,8 +34,10 @@ public struct TransactionTally: Sendable, Equatable {
     /// The changes of all tables.
     public private(set) var eventCount: UInt64 = 0
     private(set) var collections: [Collection] = []
-    /// The collections of the batch that is being counted, by its relation indices; -1 is none.
-    private var places: [Int] = []
+    /// Where in `collections` the relations of the batch at hand are, by their indices, and since
+    /// which `generation` that is so.
+    private var places: [(generation: UInt64, index: Int)] = []
+    private var generation: UInt64 = 1
 
     /// A tally of nothing.
     public init() {}
@@ -44,22 +46,28 @@ public struct TransactionTally: Sendable, Equatable {
     public mutating func removeAll() {
         eventCount = 0
         collections.removeAll(keepingCapacity: true)
+        generation += 1
     }
 
-    /// Counts changes of one transaction, in their order.
-    public mutating func add(_ batch: borrowing ChangeBatch, changes range: Range<Int>) {
-        places.removeAll(keepingCapacity: true)
-        places.append(contentsOf: repeatElement(-1, count: batch.relations.count))
+    /// To be called with each new batch: its relations have other indices.
+    public mutating func enter(_ batch: borrowing ChangeBatch) {
+        generation += 1
+        let missing = batch.relations.count - places.count
+        if missing > 0 { places += Array(repeating: (generation: 0, index: 0), count: missing) }
+    }
+
+    /// Counts changes of one transaction, in their order, of the batch that was entered.
+    public mutating func count(_ batch: borrowing ChangeBatch, _ range: Range<Int>) {
         for index in range.clamped(to: batch.changes.indices) {
             let change = batch.changes[index]
             let relation = Int(change.relation)
-            guard places.indices.contains(relation) else { continue }
-            if places[relation] < 0 {
-                places[relation] = place(of: batch.relations[relation].relation)
+            guard batch.relations.indices.contains(relation), relation < places.count
+            else { continue }
+            if places[relation].generation != generation {
+                places[relation] = (generation, place(of: batch.relations[relation].relation))
             }
-            let place = places[relation]
-            eventCount = max(eventCount, change.ordinal)
-            collections[place].count = max(collections[place].count, change.relationOrdinal)
+            eventCount = change.ordinal
+            collections[places[relation].index].count = change.relationOrdinal
         }
     }
 
@@ -74,44 +82,33 @@ public struct TransactionTally: Sendable, Equatable {
 
 /// Encodes the records of transactions and heartbeats.
 public struct MetadataRecordEncoder: Sendable {
-    private let task: String
+    private let serverName: String
     private let hasSchemas: Bool
 
-    /// Creates an encoder for one task.
-    public init(task: String, schemas: Bool) {
-        self.task = task
+    /// Creates an encoder; `serverName` is what the topics' names begin with.
+    public init(serverName: String, schemas: Bool) {
+        self.serverName = serverName
         hasSchemas = schemas
     }
 
-    /// Appends the record of a transaction's beginning.
-    public func appendBegin(
-        _ transaction: Transaction,
-        into buffer: inout OutputBuffer
-    ) -> MetadataRecord {
-        appendTransaction("BEGIN", transaction, nil, into: &buffer)
+    /// The record of a transaction's beginning.
+    public func begin(_ transaction: Transaction) -> MetadataRecord {
+        record("BEGIN", transaction, nil)
     }
 
-    /// Appends the record of a transaction's end.
-    public func appendEnd(
-        _ transaction: Transaction,
-        _ tally: TransactionTally,
-        into buffer: inout OutputBuffer
-    ) -> MetadataRecord {
-        appendTransaction("END", transaction, tally, into: &buffer)
+    /// The record of a transaction's end.
+    public func end(_ transaction: Transaction, _ tally: TransactionTally) -> MetadataRecord {
+        record("END", transaction, tally)
     }
 
-    /// Appends a heartbeat: all that was committed up to `lsn` is in the log.
-    public func appendHeartbeat(
-        _ lsn: LSN,
-        at now: PostgresTime,
-        into buffer: inout OutputBuffer
-    ) -> MetadataRecord {
-        let key = append(RecordSchemas.heartbeatKey, into: &buffer) { buffer in
+    /// A heartbeat: all that was committed up to `lsn` is in the log.
+    public func heartbeat(_ lsn: LSN, at now: PostgresTime) -> MetadataRecord {
+        let key = bytes(RecordSchemas.heartbeatKey) { buffer in
             buffer.append("{\"serverName\":")
-            buffer.appendText(task)
+            buffer.appendText(serverName)
             buffer.append("}")
         }
-        let value = append(RecordSchemas.heartbeatValue, into: &buffer) { buffer in
+        let value = bytes(RecordSchemas.heartbeatValue) { buffer in
             buffer.append("{\"ts_ms\":")
             buffer.append(decimal: now.unixMilliseconds)
             buffer.append(",\"lsn\":")
@@ -121,24 +118,23 @@ public struct MetadataRecordEncoder: Sendable {
         return MetadataRecord(key: key, value: value)
     }
 
-    private func appendTransaction(
+    private func record(
         _ status: StaticString,
         _ transaction: Transaction,
-        _ tally: TransactionTally?,
-        into buffer: inout OutputBuffer
+        _ tally: TransactionTally?
     ) -> MetadataRecord {
-        let key = append(RecordSchemas.transactionKey, into: &buffer) { buffer in
+        let key = bytes(RecordSchemas.transactionKey) { buffer in
             buffer.append("{\"id\":")
             buffer.appendID(of: transaction)
             buffer.append("}")
         }
-        let value = append(RecordSchemas.transactionValue, into: &buffer) { buffer in
+        let value = bytes(RecordSchemas.transactionValue) { buffer in
             buffer.append("{\"status\":\"")
             buffer.append(status)
             buffer.append("\",\"id\":")
             buffer.appendID(of: transaction)
-            buffer.append(",\"event_count\":")
             if let tally {
+                buffer.append(",\"event_count\":")
                 buffer.append(decimal: tally.eventCount)
                 buffer.append(",\"data_collections\":[")
                 for (index, collection) in tally.collections.enumerated() {
@@ -151,7 +147,7 @@ public struct MetadataRecordEncoder: Sendable {
                 }
                 buffer.append("]")
             } else {
-                buffer.append("null,\"data_collections\":null")
+                buffer.append(",\"event_count\":null,\"data_collections\":null")
             }
             buffer.append(",\"ts_ms\":")
             buffer.append(decimal: transaction.commitTime.unixMilliseconds)
@@ -160,17 +156,16 @@ public struct MetadataRecordEncoder: Sendable {
         return MetadataRecord(key: key, value: value)
     }
 
-    /// Appends what `payload` appends, under its schema where there are schemas.
-    private func append(
+    /// What `payload` appends, under its schema where there are schemas.
+    private func bytes(
         _ schema: ConnectSchema,
-        into buffer: inout OutputBuffer,
         _ payload: (inout OutputBuffer) -> Void
-    ) -> Range<Int> {
-        let start = buffer.count
+    ) -> [UInt8] {
+        var buffer = OutputBuffer(capacity: 1024)
         if hasSchemas { buffer.appendOpening(schema) }
         payload(&buffer)
         if hasSchemas { buffer.append("}") }
-        return start..<buffer.count
+        return buffer.withUnsafeBytes { Array($0) }
     }
 }
 
