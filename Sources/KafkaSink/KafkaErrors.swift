@@ -230,6 +230,21 @@ struct KafkaErrors {
         )
     }
 
+    /// A broker takes no such record, such as one without key in a compacted topic.
+    func refusedRecord(_ failure: DeliveryFailure) -> WalrelayError {
+        let isKeyless = failure.key == nil
+        return WalrelayError(
+            "sink.record_refused",
+            exit: .refused,
+            "\(failure.topic) does not take "
+                + (isKeyless ? "a record without key, that of a TRUNCATE" : "a record")
+                + " at \(LSN(failure.tag)): \(failure.error)",
+            hint: isKeyless
+                ? "set cleanup.policy=delete for the topic, or stream.onTruncate: ignore"
+                : "see the broker's log"
+        )
+    }
+
     func tooLarge(_ record: OversizeRecord) -> WalrelayError {
         WalrelayError(
             "sink.record_too_large",

@@ -113,6 +113,25 @@ import Testing
         }
     }
 
+    @Test func `the document is written when it changes and now and then`() throws {
+        var log = CheckpointLog(task: "orders", topic: "t")
+        var keys: [String] = []
+        func commit(_ checkpoint: Checkpoint) throws {
+            try log.records(for: checkpoint, partial: nil, partitions: [:]) { key, _ in
+                keys.append(String(decoding: key, as: UTF8.self))
+            }
+        }
+        try commit(checkpoint(1))
+        try commit(checkpoint(2))
+        #expect(keys == ["orders.document.1.0", "orders", "orders"])
+        keys = []
+        try commit(checkpoint(3, .complete, []))
+        #expect(keys == ["orders.document.0.0", "orders"])
+        keys = []
+        for position in 0..<UInt64(2_500) { try commit(checkpoint(4 + position, .complete, [])) }
+        #expect(keys.filter { $0.contains("document") }.count == 2)
+    }
+
     @Test func `nothing malformed is taken for a checkpoint`() throws {
         var record = CheckpointRecord()
         let mark = DocumentMark(number: 1, parts: 1, formerParts: 0)

@@ -71,6 +71,7 @@ final class RecordSender {
             upTo: Self.sliceBytes
         )
         let routes = routes.current
+        let producer = session.producer
         var sent = 0
         try buffer.withUnsafeBytes { bytes in
             for record in records {
@@ -78,7 +79,7 @@ final class RecordSender {
                 let route = routes[Int(change.relation)]
                 let parts = RecordParts(record, in: bytes)
                 guard parts.count + Self.overheadBytes <= route.recordLimit,
-                    try hand(parts, of: record, change, route, to: session)
+                    try hand(parts, of: record, change, route, to: producer, session)
                 else {
                     try refuse(parts, of: change, batch, limit: route.recordLimit, to: session, now)
                     continue
@@ -98,12 +99,13 @@ final class RecordSender {
         of record: EventRecord,
         _ change: Change,
         _ route: Route,
-        to session: ProducerSession
+        to producer: Producer,
+        _ session: ProducerSession
     ) throws -> Bool {
         let partition = Self.partition(parts, isKeyless: record.isKeyless, route)
         while true {
             let outcome = route.topic._withUnsafeGuaranteedRef { topic in
-                session.producer.produce(
+                producer.produce(
                     to: topic,
                     partition: partition,
                     key: parts.key,

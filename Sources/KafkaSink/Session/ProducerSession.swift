@@ -161,10 +161,15 @@ final class ProducerSession {
         let failures = producer.takeFailures()
         guard let failure = failures.first.first else { return }
         isBroken = true
+        // Of a producer that was thrown out every record fails, each in other words.
+        if let fatal = producer.fatalError, fatal.kind == .fenced {
+            throw self.failure(fatal, "writing", .transactions)
+        }
         let what =
             "writing \(failures.count == 1 ? "a record" : "\(failures.count) records") to "
             + "\(failure.topic)"
         if failure.error.kind == .tooLarge { throw errors.refusedSize(failure) }
+        if failure.error.name == "INVALID_RECORD" { throw errors.refusedRecord(failure) }
         throw self.failure(failure.error, what, .topic(failure.topic))
     }
 
