@@ -5,8 +5,6 @@
 // that is not the row's. `rebuilt` then puts the changes of all partitions into the source's order
 // and lets RebuiltTables look for what is missing or stands twice.
 
-import Foundation
-
 /// The records of a task's tables as their consumers see them.
 public struct KafkaHistory: Sendable {
     /// What was wrong, the first hundred.
@@ -193,14 +191,6 @@ public struct KafkaHistory: Sendable {
             return x == y ? left < right : x < y
         }
         for index in order { tables.apply(events[index]) }
-        if let path = ProcessInfo.processInfo.environment["DUMP"], !(faults + tables.faults).isEmpty {
-            var text = ""
-            for index in order {
-                let e = events[index]
-                text += "\(e.table) \(e.op) \(e.sequence ?? "") \(e.transactionID ?? "") \(e.milliseconds) B=\((e.before ?? [:]).mapValues { $0.text?.prefix(20) ?? "null" }) A=\((e.after ?? [:]).mapValues { $0.text?.prefix(20) ?? "null" })\n"
-            }
-            try? text.write(toFile: path, atomically: true, encoding: .utf8)
-        }
         let all = faults + tables.faults
         guard all.isEmpty else {
             throw SupportError("\(all.count) faults:\n\(all.joined(separator: "\n"))")
