@@ -53,6 +53,32 @@ extension Acceptance {
             )
         }
 
+        /// Runs until the point has been hit so often, under a load.
+        private static func die(
+            at point: Failpoint,
+            _ hit: Int,
+            _ task: KafkaTask,
+            _ round: inout Int
+        ) async throws {
+            let failpoint = "\(point.rawValue):\(hit)"
+            // A moment before, so that librdkafka has sent what will be cut off.
+            let pause = "\(point.rawValue)=40ms"
+            let daemon = try task.start(failpoint: failpoint, pause: pause)
+            try await eventually("\(failpoint) was hit", timeout: .seconds(60)) {
+                if daemon.status != nil { return true }
+                round += 1
+                try await change(task, round: round)
+                return false
+            } giveUp: {
+                // What the load says is a fault of the test and not "not yet".
+                $0 is SupportError
+            }
+            let status = try await daemon.wait()
+            guard status == .signal(SIGKILL) else {
+                throw SupportError("\(status) at \(failpoint)\n\(daemon.stderr)")
+            }
+        }
+
         /// What was cut off must have been there, or the deaths came at no edge.
         private static func expectTraces(of example: Case, in task: KafkaTask) async throws {
             switch example.point {
@@ -82,27 +108,13 @@ extension Acceptance {
                 kafka: ["partitions: 3", "transactional: \(example.isTransactional)"],
                 more: "batch: { rows: 400 }"
             )
-            // The first ones are in the snapshot, as far as it comes to the point there.
             var round = 0
-            for hit in example.isTransactional ? [1, 2, 4, 3] : [2, 1, 3] {
-                let failpoint = "\(example.point.rawValue):\(hit)"
-                // A moment before, so that librdkafka has sent what will be cut off.
-                let pause = "\(example.point.rawValue)=40ms"
-                let daemon = try task.start(failpoint: failpoint, pause: pause)
-                try await eventually("\(failpoint) was hit", timeout: .seconds(60)) {
-                    if daemon.status != nil { return true }
-                    round += 1
-                    try await Self.change(task, round: round)
-                    return false
-                } giveUp: {
-                    // What the load says is a fault of the test and not "not yet".
-                    $0 is SupportError
-                }
-                let status = try await daemon.wait()
-                guard status == .signal(SIGKILL) else {
-                    throw SupportError("\(status) at \(failpoint)\n\(daemon.stderr)")
-                }
+            // In the snapshot, as far as it comes to the point there.
+            for hit in example.isTransactional ? [1, 2] : [2] {
+                try await Self.die(at: example.point, hit, task, &round)
             }
+            try await task.runUntilNow()
+            for hit in [1, 3] { try await Self.die(at: example.point, hit, task, &round) }
             try await Self.change(task, round: round + 1)
             try await task.runUntilNow()
             let found = try await task.differences(

@@ -17,8 +17,10 @@ struct ShopTables: Sendable {
     /// What the rows of `ledger` always sum up to.
     static let ledgerSum = 5_000
 
-    /// Makes the tables and fills them; extensions are made on both sides, and nothing else on
-    /// the target. `types` are those that `kinds` may have columns of.
+    /// Makes the tables and fills them.
+    ///
+    /// Extensions are made on both sides, and nothing else on the target. `types` are those that
+    /// `kinds` may have columns of.
     init(
         on servers: TwinServers,
         database: String = "postgres",
