@@ -169,6 +169,7 @@ extension KafkaSink {
         let session = try begin(link)
         if let heartbeat, heartbeat.isDue { try beat(heartbeat, checkpoint.position, link) }
         if link.properties.transactionalID == nil { try session.flush() }
+        // Durable by now only where there is no transaction: there the edge is between the two.
         Failpoint.hit(.afterSyncBeforeCheckpoint)
         try checkpoints.records(for: checkpoint, partial: partial, partitions: partitions) {
             try link.sender.send(
@@ -179,6 +180,7 @@ extension KafkaSink {
                 by: session
             )
         }
+        // The commit is what gives the new checkpoint its place.
         Failpoint.hit(.checkpointWrittenBeforeRename)
         try session.commit()
         stored = checkpoints.stored(checkpoint, partial: partial, partitions: partitions)

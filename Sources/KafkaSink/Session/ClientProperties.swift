@@ -63,6 +63,8 @@ struct ClientProperties {
             )
         }
         choose("queue.buffering.max.kbytes", "\(max(Self.queueBytes, recordLimit * 2) >> 10)")
+        // Sending less pays for the compressing, here and on the brokers (docs/benchmarks.md).
+        if chosen["compression.codec"] == nil { choose("compression.type", "lz4") }
         choose("statistics.interval.ms", "5000")
         choose("reconnect.backoff.max.ms", "2000")
         choose("client.id", "walrelay-\(options.task)")
