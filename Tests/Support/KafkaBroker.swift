@@ -77,6 +77,9 @@ public final class KafkaBroker: Sendable {
     }
 
     /// Stops the broker and waits for its end; without effect when it is stopped.
+    ///
+    /// What it acknowledges while it saves its topics is lost (seen with other clients, with and
+    /// without transactions): nothing is to be written meanwhile.
     public func stop() async throws {
         try await end(with: SIGTERM)
     }
@@ -86,7 +89,7 @@ public final class KafkaBroker: Sendable {
         try await end(with: SIGKILL)
     }
 
-    /// Stops and starts; nothing is lost.
+    /// Stops and starts, as `stop` and `start` do.
     public func restart() async throws {
         try await stop()
         try await start()
