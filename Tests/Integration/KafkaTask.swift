@@ -224,7 +224,11 @@ extension KafkaTask: KillableTask {
 
     func snapshotState() async throws -> String? { try await checkpoint()?["snapshot"] as? String }
 
-    func crashServer() async throws { try await relay.cluster.restart(.immediate) }
+    /// The broker goes as well, but not as a crash: it would lose what it has acknowledged.
+    func crashServer() async throws {
+        try await relay.cluster.restart(.immediate)
+        try await broker.restart()
+    }
 }
 
 /// A broker that lives as long as the test process.
