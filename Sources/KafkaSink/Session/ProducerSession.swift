@@ -55,7 +55,11 @@ final class ProducerSession {
         patience.reason = { [weak producer, errors] in
             producer.map {
                 errors.error(
-                    .notDelivered, while: "writing", on: .cluster, lastWord: $0.lastError)
+                    .notDelivered,
+                    while: "writing",
+                    on: .cluster,
+                    lastWord: $0.lastError
+                )
             }
         }
     }
