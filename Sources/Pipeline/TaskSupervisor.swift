@@ -52,4 +52,12 @@ final class TaskSupervisor: SinkSupervisor {
         board.beat(.sink)
         return !stop.isRequested
     }
+
+    func note(_ error: WalrelayError) {
+        board.record(error)
+        log.warning(
+            "\(error.message); waiting for it to mend",
+            metadata: ["code": "\(error.code)", "try": "\(error.hint)"]
+        )
+    }
 }

@@ -141,4 +141,14 @@ public protocol SinkSupervisor: Sendable {
     /// To be called at least every second of such a wait: keeps the watchdog fed. Returns false
     /// once the task is asked to stop.
     func keepWaiting() -> Bool
+
+    /// Says what a wait is for that may still end by itself: the operator sees it, nothing else.
+    ///
+    /// To be called now and then for as long as the wait lasts.
+    func note(_ error: WalrelayError)
+}
+
+extension SinkSupervisor {
+    /// Says nothing.
+    public func note(_ error: WalrelayError) {}
 }

@@ -21,9 +21,14 @@ enum SharedBroker {
     }
 }
 
-/// A supervisor that says whether to go on.
+/// A supervisor that says whether to go on, and keeps what it is told.
 final class TestSupervisor: SinkSupervisor {
     private let isStopped = Atomic(false)
+    private let told = Mutex<[WalrelayError]>([])
+
+    /// What waits were for.
+    var notes: [WalrelayError] { told.withLock { $0 } }
+    func note(_ error: WalrelayError) { told.withLock { $0.append(error) } }
 
     func stop() { isStopped.store(true, ordering: .relaxed) }
     func keepWaiting() -> Bool { !isStopped.load(ordering: .relaxed) }

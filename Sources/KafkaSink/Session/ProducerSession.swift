@@ -52,6 +52,16 @@ final class ProducerSession {
         } catch {
             throw errors.error(error, while: "starting librdkafka", on: .cluster)
         }
+        patience.reason = { [weak producer, errors] in
+            producer.map {
+                errors.error(
+                    .notDelivered,
+                    while: "writing",
+                    on: .cluster,
+                    lastWord: $0.lastError
+                )
+            }
+        }
     }
 
     /// Takes the transactional id over and ends what its last owner left open; blocks.
