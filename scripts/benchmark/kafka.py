@@ -18,13 +18,17 @@ class Broker:
     """A broker without a topic; in the with.
 
     It keeps every record in memory, so each run gets one of its own, and it would write them all
-    to disk before it ends, so it is killed.
+    to disk before it ends, so it is killed. Until then it writes them now and then: into memory,
+    because PostgreSQL's commits would wait for that on the disk that both would share.
     """
+
+    MEMORY = "/dev/shm"
 
     def __init__(self, directory):
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
-        self.data = tempfile.mkdtemp(prefix="kafka-", dir=directory)
+        self.data = tempfile.mkdtemp(
+            prefix="kafka-", dir=self.MEMORY if os.path.isdir(self.MEMORY) else directory)
 
     def __enter__(self):
         newest = sorted(name for name in os.listdir(cache("kafka")) if name[0] != ".")[-1]
