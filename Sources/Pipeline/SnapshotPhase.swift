@@ -64,16 +64,7 @@ extension TaskRunner {
                 retry: &retry
             )
         }
-        let current = try self.tables(for: run.checkpoint, measured: true, on: taken.connection)
-        if goesOn, let seen = run.checkpoint { try verify(current, against: seen, at: taken) }
-        guard current.map(\.relation.oid) == tables.map(\.relation.oid) else {
-            throw WalrelayError(
-                "snapshot.tables_changed",
-                exit: .unreachable,
-                "Tables were made or dropped while the slot was being made",
-                isTransient: true
-            )
-        }
+        let current = try self.tables(tables, of: run.checkpoint, at: taken)
         let types = try Self.types(of: current.map(\.relation), on: taken.connection)
         let done = checkpoint(
             publicationOID: try (goesOn ? run.checkpoint?.publicationOID : nil)
@@ -87,19 +78,41 @@ extension TaskRunner {
         )
         try sink.prepare(done.relations, types: done.types)
         if options.snapshot != .never {
-            if sink.showsUnfinishedSnapshots {
-                var seen = done
-                seen.snapshot = .running
-                // Without a slot nothing will bring the rows that are seen up to another point.
-                if options.snapshot == .only, !goesOn { seen.position = .zero }
-                try sink.commit(seen)
-            }
+            if sink.showsUnfinishedSnapshots { try show(done, in: sink, goesOn: goesOn) }
             try copy(current, types: types, taken: taken, to: sink)
         }
         try sink.commit(done)
         publish(sink.statistics)
         log.notice("snapshot complete")
         return done
+    }
+
+    /// The tables as the snapshot sees them; the same ones as before it was taken.
+    private func tables(
+        _ expected: [SourceTable],
+        of checkpoint: Checkpoint?,
+        at taken: borrowing SlotSnapshot
+    ) throws -> [SourceTable] {
+        let current = try tables(for: checkpoint, measured: true, on: taken.connection)
+        if let checkpoint, checkpoint.goesOn { try verify(current, against: checkpoint, at: taken) }
+        guard current.map(\.relation.oid) == expected.map(\.relation.oid) else {
+            throw WalrelayError(
+                "snapshot.tables_changed",
+                exit: .unreachable,
+                "Tables were made or dropped while the slot was being made",
+                isTransient: true
+            )
+        }
+        return current
+    }
+
+    /// Says in the sink, before rows are seen there, where they are from.
+    private func show(_ done: Checkpoint, in sink: any Sink, goesOn: Bool) throws {
+        var seen = done
+        seen.snapshot = .running
+        // Without a slot nothing will bring the rows that are seen up to another point.
+        if options.snapshot == .only, !goesOn { seen.position = .zero }
+        try sink.commit(seen)
     }
 
     /// The sink knows of the attempt before the server does: a slot that is found without a

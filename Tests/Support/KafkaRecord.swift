@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What stands in a topic, as kcat sees it. A record is one line of kcat's output whose fields tabs
-// part: JSON has no raw tab and no raw line feed, and a record that is not JSON is read as nonsense.
+// part: JSON has no raw tab and no raw line feed; a record that is not JSON is read as nonsense.
 import Foundation
 import Glibc
 
