@@ -34,7 +34,7 @@ extension TaskRunner {
             try checkPrerequisites(checkpoint: run.checkpoint, on: control)
             run.isChecked = true
         }
-        resolveUntil(&run, facts: facts)
+        try resolveUntil(&run, on: control)
         let slot = try SlotState.named(options.slot, on: control)
         if let slot, slot.isBeingMade { throw beingMade(slot) }
         // Before the positions are compared: whoever holds the slot moves it.
@@ -172,11 +172,11 @@ extension TaskRunner {
         }
     }
 
-    private func resolveUntil(_ run: inout RunState, facts: ServerFacts) {
+    private func resolveUntil(_ run: inout RunState, on control: borrowing Connection) throws {
         guard run.until == nil else { return }
         switch options.until {
         case .none: break
-        case .now: run.until = facts.walLSN
+        case .now: run.until = try CommittedPosition.now(on: control, stop: stop)
         case .lsn(let lsn): run.until = lsn
         }
     }
