@@ -121,8 +121,15 @@ final class SourceMonitor: Sendable {
             now: facts.walLSN,
             on: connection
         )
-        if let refusal = try watch.look(on: connection).refusal(at: facts.walLSN) ?? gap {
-            found.withLock { $0 = $0 ?? (facts.walLSN, refusal) }
+        let catalog = try watch.look(on: connection)
+        if !catalog.losses.isEmpty {
+            // Asked after the look: what took the table away may have been committed since `facts`.
+            let now = try CommittedPosition.now(on: connection, stop: ended)
+            if let refusal = catalog.refusal(at: now) {
+                found.withLock { $0 = $0 ?? (now, refusal) }
+            }
+        } else if let gap {
+            found.withLock { $0 = $0 ?? (facts.walLSN, gap) }
         } else {
             wellAt = facts.walLSN
         }
