@@ -53,6 +53,20 @@ public enum ChangeKind: UInt8, Sendable {
     case truncate
 }
 
+extension ChangeKind {
+    /// Debezium's letter for it in `op`, in ASCII.
+    @inlinable
+    public var operation: UInt8 {
+        switch self {
+        case .read: UInt8(ascii: "r")
+        case .insert: UInt8(ascii: "c")
+        case .update: UInt8(ascii: "u")
+        case .delete: UInt8(ascii: "d")
+        case .truncate: UInt8(ascii: "t")
+        }
+    }
+}
+
 /// What the old tuple of a change holds.
 public enum OldTuple: UInt8, Sendable {
     /// There is none.

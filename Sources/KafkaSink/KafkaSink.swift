@@ -22,6 +22,7 @@ public import Sink
 public final class KafkaSink: Sink {
     let options: KafkaSinkOptions
     let names: TopicNames
+    let errors: KafkaErrors
     let patience: Patience
     let log: Logger
     /// What the brokers are asked and written with; `nil` while the sink is closed.
@@ -56,7 +57,8 @@ public final class KafkaSink: Sink {
         self.options = options
         self.patience = patience
         log = logger
-        names = TopicNames(prefix: options.topicPrefix)
+        errors = KafkaErrors(options)
+        names = errors.names
         checkpoints = CheckpointLog(task: options.task, topic: names.checkpoint)
     }
 
@@ -134,7 +136,7 @@ public final class KafkaSink: Sink {
     public func commit(_ checkpoint: Checkpoint) throws {
         // What was to be left out must have come before the position passes it.
         if let partial = skip, checkpoint.position > partial.commitLSN {
-            throw KafkaErrors(options).ordinalsChanged(partial, "that transaction does not come")
+            throw errors.ordinalsChanged(partial, "that transaction does not come")
         }
         try put(checkpoint, partial: skip)
         commits += 1
@@ -190,7 +192,7 @@ public final class KafkaSink: Sink {
         statistics.bytesWritten = counts.bytes
         statistics.details = [
             "topicPrefix": options.topicPrefix,
-            "brokers": KafkaErrors(options).brokers,
+            "brokers": errors.brokers,
             "recordsWritten": "\(counts.records)",
             "deadLetters": "\(counts.deadLetters)",
         ]

@@ -119,7 +119,7 @@ extension KafkaSink {
             guard isThere, change.ordinal < partial.ordinal || change.lsn == partial.lsn else {
                 let found =
                     isThere ? "another change, at \(change.lsn), has that place" : "it has fewer"
-                throw KafkaErrors(options).ordinalsChanged(partial, found)
+                throw errors.ordinalsChanged(partial, found)
             }
             // Its beginning is told already; its end will be.
             if marks?.isOther(transaction) ?? false { _ = marks?.begin(transaction) }

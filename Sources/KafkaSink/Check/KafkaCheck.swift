@@ -11,6 +11,9 @@ import Logging
 
 /// The check of a Kafka cluster.
 public enum KafkaCheck {
+    /// The findings say all there is to say.
+    private static let silent = Logger(label: "walrelay.check") { _ in SwiftLogNoOpLogHandler() }
+
     /// What there is to say of a task that takes these relations.
     ///
     /// `appliesTruncate` is whether a TRUNCATE is handed to the sink.
@@ -21,7 +24,6 @@ public enum KafkaCheck {
         relations: [Relation],
         appliesTruncate: Bool = false
     ) -> [Finding] {
-        let silent = Logger(label: "walrelay.check") { _ in SwiftLogNoOpLogHandler() }
         var findings: [Finding] = []
         do {
             let properties = try ClientProperties(options)
@@ -72,7 +74,6 @@ public enum KafkaCheck {
         unconnected["bootstrap.servers"] = nil
         unconnected["metadata.broker.list"] = nil
         do throws(KafkaError) {
-            let silent = Logger(label: "walrelay.check") { _ in SwiftLogNoOpLogHandler() }
             _ = try Producer(unconnected, logger: silent)
         } catch {
             throw errors.error(error, while: "reading sink.kafka.properties", on: .cluster)
@@ -160,7 +161,6 @@ public enum KafkaCheck {
         }
         // What keeps a topic from being read is told with all the others.
         guard there.allSatisfy({ $0.error == nil }) else { return nil }
-        let silent = Logger(label: "walrelay.check") { _ in SwiftLogNoOpLogHandler() }
         let log = CheckpointLog(task: options.task, topic: topics.names.checkpoint)
         do {
             let tail = try TopicTail(properties.plain, logger: silent)

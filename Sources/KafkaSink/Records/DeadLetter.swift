@@ -51,7 +51,7 @@ struct OversizeRecord {
         line.quoted(schemaName)
         line.raw(",\"table\":")
         line.quoted(tableName)
-        line.raw(",\"op\":\"\(operation)\",\"key\":")
+        line.raw(",\"op\":\"\(Character(Unicode.Scalar(kind.operation)))\",\"key\":")
         if let key = letterKey {
             key.withUnsafeBytes { line.raw($0) }
         } else {
@@ -64,16 +64,6 @@ struct OversizeRecord {
         line.raw(",\"bytes\":\(bytes),\"limit\":\(limit)")
         line.raw(",\"ts_ms\":\(now.unixMicroseconds / 1_000)}")
         return line.bytes
-    }
-
-    private var operation: String {
-        switch kind {
-        case .read: "r"
-        case .insert: "c"
-        case .update: "u"
-        case .delete: "d"
-        case .truncate: "t"
-        }
     }
 }
 #endif

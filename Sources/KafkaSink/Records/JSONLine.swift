@@ -35,10 +35,5 @@ struct JSONLine {
         }
         bytes.append(UInt8(ascii: "\""))
     }
-
-    /// Forgets the text and keeps the memory.
-    mutating func removeAll() {
-        bytes.removeAll(keepingCapacity: true)
-    }
 }
 #endif

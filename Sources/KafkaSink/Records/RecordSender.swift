@@ -21,7 +21,6 @@ final class RecordSender {
 
     private let options: KafkaSinkOptions
     private let errors: KafkaErrors
-    private let names: TopicNames
     private var encoder: ChangeRecordEncoder
     private var buffer = OutputBuffer()
     private var records: [EventRecord] = []
@@ -37,7 +36,6 @@ final class RecordSender {
     init(_ options: KafkaSinkOptions, errors: KafkaErrors) {
         self.options = options
         self.errors = errors
-        names = TopicNames(prefix: options.topicPrefix)
         encoder = ChangeRecordEncoder(
             task: options.task,
             database: options.database,
@@ -203,7 +201,7 @@ final class RecordSender {
             table: relation.qualifiedName,
             schemaName: relation.schema,
             tableName: relation.name,
-            topic: names.table(relation),
+            topic: errors.names.table(relation),
             kind: change.kind,
             key: parts.key.map { Array($0) },
             lsn: change.lsn,
@@ -217,7 +215,7 @@ final class RecordSender {
         try send(
             key: record.letterKey,
             value: record.letter(at: now),
-            to: names.deadLetter,
+            to: errors.names.deadLetter,
             tag: change.lsn,
             by: session
         )

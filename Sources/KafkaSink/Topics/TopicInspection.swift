@@ -68,8 +68,8 @@ extension Topics {
         admin: Admin
     ) throws -> [String: KafkaError] {
         var refusals: [String: KafkaError] = [:]
-        for start in stride(from: 0, to: missing.count, by: 500) {
-            let slice = missing[start..<min(start + 500, missing.count)]
+        for start in stride(from: 0, to: missing.count, by: Self.requestLimit) {
+            let slice = missing[start..<min(start + Self.requestLimit, missing.count)]
             let failures = try attempt("asking whether topics would be made") {
                 () throws(KafkaError) in
                 do throws(KafkaError) {

@@ -44,7 +44,7 @@ final class Topics {
     /// How long brokers may take to make topics and to tell each other.
     static let creationLimit: Duration = .seconds(60)
     /// Topics of one request.
-    private static let requestLimit = 500
+    static let requestLimit = 500
 
     init(_ options: KafkaSinkOptions, errors: KafkaErrors, log: Logger) {
         self.options = options

@@ -114,21 +114,10 @@ struct Envelope: ~Copyable {
         buffer.unchecked(tailBase, tail.count)
         operation.pointee =
             switch shape {
-            case .whole: Self.operation(change.kind)
+            case .whole: change.kind.operation
             case .departure: UInt8(ascii: "d")
             case .arrival: UInt8(ascii: "c")
             }
-    }
-
-    @inline(__always)
-    private static func operation(_ kind: ChangeKind) -> UInt8 {
-        switch kind {
-        case .read: UInt8(ascii: "r")
-        case .insert: UInt8(ascii: "c")
-        case .update: UInt8(ascii: "u")
-        case .delete: UInt8(ascii: "d")
-        case .truncate: UInt8(ascii: "t")
-        }
     }
 }
 
