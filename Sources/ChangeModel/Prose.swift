@@ -60,3 +60,10 @@ package enum Prose {
         return row[right.count]
     }
 }
+
+extension String {
+    /// At most `limit` characters of it; three dots say that there was more.
+    package func cut(to limit: Int) -> String {
+        count > limit ? prefix(limit) + "…" : self
+    }
+}

@@ -85,6 +85,11 @@ public struct Connection: ~Copyable {
         PQparameterStatus(handle, name).map { String(cString: $0) }
     }
 
+    /// Whether a transaction is open, be it well or failed.
+    public var isInTransaction: Bool {
+        [PQTRANS_INTRANS, PQTRANS_INERROR].contains(PQtransactionStatus(handle))
+    }
+
     /// Runs a statement, or several, by the simple protocol and returns the last one's rows.
     ///
     /// Blocks until the answer is whole; `limit` bounds that, and a statement that runs out of

@@ -45,11 +45,17 @@ extension Connection {
     /// Ends the COPY and returns how many rows the server took; throws its error otherwise.
     @discardableResult
     public func endCopyIn(within limit: Duration = .seconds(600)) throws(PostgresError) -> Int {
+        try startEndingCopyIn(within: limit)
+        return try finishCopy(within: limit).affectedRows
+    }
+
+    /// Ends our side of the COPY without waiting for the server's, which `finishCopy` does.
+    public func startEndingCopyIn(within limit: Duration = .seconds(600)) throws(PostgresError) {
         guard PQputCopyEnd(handle, nil) == 1 else {
             if let failure = try pendingError() { throw failure }
             throw lostError()
         }
-        return try lastResult(until: .now + limit).affectedRows
+        try flush(until: .now + limit)
     }
 
     /// Gives the COPY up, with a reason that the server puts into its log; its rows are gone.
@@ -60,8 +66,15 @@ extension Connection {
 
     private func pendingError() throws(PostgresError) -> PostgresError? {
         guard PQconsumeInput(handle) == 1 else { return nil }
-        guard let result = PQgetResult(handle) else { return nil }
-        defer { PQclear(result) }
-        return PQresultStatus(result) == PGRES_FATAL_ERROR ? error(of: result) : nil
+        var failure: PostgresError?
+        // To the last, or the connection would take no further statement.
+        while let result = PQgetResult(handle) {
+            let status = PQresultStatus(result)
+            if status == PGRES_FATAL_ERROR { failure = failure ?? error(of: result) }
+            PQclear(result)
+            // A COPY that still runs has no last result.
+            if status == PGRES_COPY_IN { break }
+        }
+        return failure
     }
 }

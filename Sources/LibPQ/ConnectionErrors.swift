@@ -80,6 +80,7 @@ extension Connection {
         )
         (error.table, error.column) = (field("t"), field("c"))
         (error.constraint, error.context) = (field("n"), field("W"))
+        error.position = Int(field("P")) ?? 0
         return error
     }
 

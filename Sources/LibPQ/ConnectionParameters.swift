@@ -16,6 +16,11 @@ public struct ConnectionParameters: Sendable {
     public var keywords: [String: String]
     /// How long making a connection may take, all hosts together.
     public var connectTimeout: Duration
+    /// Names of the pinned session settings that are left to the server, the role or the database.
+    ///
+    /// For sessions that run statements of a user, who expects them to mean there what they mean
+    /// elsewhere: `search_path`, `TimeZone`.
+    public var unpinned: Set<String> = []
     /// Gives the keywords that may change while a task runs, each time a connection is made.
     ///
     /// They win over `keywords`. So a password that was rotated in its file is taken up by the
@@ -54,10 +59,11 @@ public struct ConnectionParameters: Sendable {
 
     /// Where the connection goes, for people: never holds a password.
     public var destination: String {
-        if let host = keywords["host"] {
-            return "\(host):\(keywords["port"] ?? "5432")/\(keywords["dbname"] ?? "")"
-        }
-        return "the server that conninfo names"
+        // Behind a second @ stands what is meant as the host: the first one is the password's own.
+        guard let host = keywords["host"] ?? conninfoValue("host") ?? conninfoValue("hostaddr"),
+            !host.contains("@")
+        else { return "the server that conninfo names" }
+        return "\(host):\(keywords["port"] ?? conninfoValue("port") ?? "5432")/\(database)"
     }
 
     /// The database that libpq would ask for; empty where only its own defaults say.
@@ -120,7 +126,8 @@ public struct ConnectionParameters: Sendable {
         ]
         let given = keywords.filter { !["dbname", "options", "client_encoding"].contains($0.key) }
             .sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
-        let settings = Self.pinnedSettings.sorted { $0.key < $1.key }
+        let settings = Self.pinnedSettings.filter { !unpinned.contains($0.key) }
+            .sorted { $0.key < $1.key }
             .map { "-c \($0.key)=\($0.value)" }
         let options = [keywords["options"] ?? conninfoValue("options")].compactMap { $0 } + settings
         let pinned = [

@@ -63,6 +63,18 @@ extension Connection {
         _ parameters: borrowing StatementParameters,
         within limit: Duration = .seconds(600)
     ) throws(PostgresError) -> QueryResult {
+        try startExecuting(name, parameters, within: limit)
+        return try lastResult(until: .now + limit)
+    }
+
+    /// Sends a prepared statement without waiting for its result, which `finishExecuting` gives.
+    ///
+    /// Blocks until the socket has taken all of it; nothing else may be sent before the result.
+    public func startExecuting(
+        _ name: String,
+        _ parameters: borrowing StatementParameters,
+        within limit: Duration = .seconds(600)
+    ) throws(PostgresError) {
         let sent = PQsendQueryPrepared(
             handle,
             name,
@@ -73,6 +85,42 @@ extension Connection {
             0
         )
         guard sent == 1 else { throw lostError() }
-        return try lastResult(until: .now + limit)
+        try flush(until: .now + limit)
+    }
+
+    /// The result of what `startExecuting` sent, an error thrown where it ended in one; blocks.
+    @discardableResult
+    public func finishExecuting(
+        within limit: Duration = .seconds(600)
+    ) throws(PostgresError) -> QueryResult {
+        try lastResult(until: .now + limit)
+    }
+
+    /// What came of a statement that nobody waits for any more, as after `cancel`.
+    ///
+    /// `nil` where it failed, and where the server does not say within `limit`. Heeds no request to
+    /// stop. Blocks; the connection is of no use after that.
+    public func lastOutcome(within limit: Duration) -> QueryResult? {
+        let deadline = ContinuousClock.now + limit
+        var last: OpaquePointer?
+        defer { PQclear(last) }
+        while true {
+            while PQisBusy(handle) == 1 {
+                let left = deadline - .now
+                guard socket >= 0, left > .zero else { return nil }
+                var set = [pollfd(fd: socket, events: Int16(POLLIN), revents: 0)]
+                guard poll(&set, 1, left.pollMilliseconds) >= 0 || errno == EINTR,
+                    PQconsumeInput(handle) == 1
+                else { return nil }
+            }
+            // A transaction's own failure may follow what its statement said.
+            guard let result = PQgetResult(handle) else { break }
+            PQclear(last)
+            last = result
+            guard [PGRES_COMMAND_OK, PGRES_TUPLES_OK].contains(PQresultStatus(result)) else {
+                return nil
+            }
+        }
+        return last.take().map { QueryResult(owning: $0) }
     }
 }

@@ -43,6 +43,8 @@ public struct PostgresError: Error, Sendable, Equatable {
     public var constraint = ""
     /// The server's context, such as `COPY t, line 5, column c: "x"`, or empty.
     public var context = ""
+    /// Where in the statement the error lies, in characters from 1; 0 where the server did not say.
+    public var position = 0
 
     /// Creates an error.
     public init(
@@ -75,6 +77,17 @@ public struct PostgresError: Error, Sendable, Equatable {
             && (sqlState.hasPrefix("28") || sqlState == "3D000" || sqlState == "42501")
     }
 
+    /// Whether the server refused a row, and would take another one.
+    public var blamesRow: Bool {
+        guard kind == .server else { return false }
+        switch sqlState.prefix(2) {
+        // Data, constraints, one key twice in ON CONFLICT, checks of views, RAISE in a trigger.
+        case "22", "23", "21", "44", "P0": return true
+        // A limit such as the size of an index's row.
+        default: return sqlState == "54000"
+        }
+    }
+
     /// libpq's own words on it quote the text, and with it perhaps the password.
     static let malformedConninfo = PostgresError(
         kind: .parameters,
@@ -97,6 +110,16 @@ extension PostgresError: CustomStringConvertible {
         if !sqlState.isEmpty { text += " (SQLSTATE \(sqlState))" }
         if !detail.isEmpty { text += "; \(detail)" }
         if !hint.isEmpty { text += "; hint: \(hint)" }
+        return text
+    }
+}
+
+extension PostgresError {
+    /// Message, SQLSTATE and detail without the hint, bounded: a detail may quote a whole row.
+    public var briefly: String {
+        var text = message.cut(to: 500)
+        if !sqlState.isEmpty { text += " (SQLSTATE \(sqlState))" }
+        if !detail.isEmpty { text += "; \(detail.cut(to: 500))" }
         return text
     }
 }

@@ -14,6 +14,11 @@ public struct QueryResult: ~Copyable {
 
     deinit { PQclear(handle) }
 
+    /// Whether this is no result but the beginning of a COPY to or from us.
+    public var beginsCopy: Bool {
+        [PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH].contains(PQresultStatus(handle))
+    }
+
     /// The number of rows.
     public var count: Int { Int(PQntuples(handle)) }
 

@@ -16,17 +16,6 @@ public enum TargetErrors {
         error.isTransient || (error.kind == .server && ["25006", "57014"].contains(error.sqlState))
     }
 
-    /// Whether the server refused a row, and would take another one.
-    static func blamesRow(_ error: PostgresError) -> Bool {
-        guard error.kind == .server else { return false }
-        switch error.sqlState.prefix(2) {
-        // Data, constraints, one key twice in ON CONFLICT, checks of views, RAISE in a trigger.
-        case "22", "23", "21", "44", "P0": return true
-        // A limit such as the size of an index's row.
-        default: return error.sqlState == "54000"
-        }
-    }
-
     /// An error of the connection or of a statement that has nothing to do with a single row.
     ///
     /// `action` says what was attempted and on what.
@@ -99,22 +88,5 @@ public enum TargetErrors {
             hint: hint,
             isTransient: true
         )
-    }
-}
-
-extension PostgresError {
-    /// Message, SQLSTATE and detail without the hint, bounded: a detail may quote a whole row.
-    var briefly: String {
-        var text = message.cut(to: 500)
-        if !sqlState.isEmpty { text += " (SQLSTATE \(sqlState))" }
-        if !detail.isEmpty { text += "; \(detail.cut(to: 500))" }
-        return text
-    }
-}
-
-extension String {
-    /// At most `limit` characters of it; three dots say that there was more.
-    func cut(to limit: Int) -> String {
-        count > limit ? prefix(limit) + "…" : self
     }
 }

@@ -5,14 +5,6 @@
 
 public import ChangeModel
 
-/// The format of COPY's rows.
-public enum CopyFormat: String, Sendable {
-    /// Readable by every version and every type.
-    case text
-    /// For types whose binary form is the same on both sides.
-    case binary
-}
-
 /// What makes a lane for each thread that copies; used from several threads at once.
 public protocol CopyLanes: Sendable {
     /// Opens a lane; blocks while it connects, on the thread that will use it.

@@ -62,16 +62,9 @@ extension Connection {
         _ body: (UnsafeRawBufferPointer) throws -> Void
     ) throws {
         do {
-            // The answer may come as late as the first row.
-            try query(statement, within: idleLimit)
-            try copyOut(idleLimit: idleLimit, body)
+            try copyOut(of: statement, idleLimit: idleLimit, body)
         } catch let error as PostgresError {
-            if error.kind == .timeout || error.kind == .interrupted { cancel() }
             throw SnapshotFault.error(error, while: .copying("\(storage.schema).\(storage.name)"))
-        } catch {
-            // A COPY that finds no row would not notice for long that its client has gone.
-            cancel()
-            throw error
         }
     }
 }

@@ -25,12 +25,11 @@ struct SnapshotSession: ~Copyable {
             throw SnapshotFault.error(error, while: .connecting(parameters))
         }
         let step = SnapshotStep.importing(snapshot)
-        // A role or database may bound transactions; a snapshot takes as long as it takes.
-        if connection.serverVersion >= 170_000 {
-            try connection.query("SET transaction_timeout = 0", while: step)
+        do throws(PostgresError) {
+            try connection.beginReading(snapshot: snapshot)
+        } catch {
+            throw SnapshotFault.error(error, while: step)
         }
-        try connection.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", while: step)
-        try connection.query("SET TRANSACTION SNAPSHOT \(SQL.literal(snapshot))", while: step)
         // A policy would silently hide rows: with this it is an error. The workers are all the
         // parallelism there is, and compiling a query that runs once never pays.
         try connection.query(

@@ -21,7 +21,13 @@ import Testing
 
     @Test func `the destination never holds a password`() {
         let conninfo = ConnectionParameters(keywords: ["dbname": "postgres://u:horse@h/d"])
-        #expect(!conninfo.destination.contains("horse"))
+        #expect(conninfo.destination == "h:5432/d")
+        let misspelt = ConnectionParameters(keywords: ["dbname": "postgres://u:a@horse@h/d"])
+        #expect(!misspelt.destination.contains("horse"))
+        let other = ConnectionParameters(
+            keywords: ["dbname": "hostaddr=10.0.0.7 port=6000 user=u password=horse dbname=d"]
+        )
+        #expect(other.destination == "10.0.0.7:6000/d")
         let keywords = ConnectionParameters(
             keywords: ["host": "h", "dbname": "d", "password": "horse"]
         )

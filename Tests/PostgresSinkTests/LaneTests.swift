@@ -157,6 +157,9 @@ import Testing
         }
         #expect(BinaryForm.isShared(source: 1700, target: 1700, version: 100_000))
         #expect(!BinaryForm.isShared(source: 1700, target: 701, version: 150_000))
+        // The bytes of characters are their text, whatever the receiver makes of their length.
+        #expect(BinaryForm.isShared(source: 25, target: 1043, version: 100_000))
+        #expect(!BinaryForm.isShared(source: 25, target: 17, version: 100_000))
         // A type of the database may have the same OID on both sides and be another.
         #expect(!BinaryForm.isShared(source: 16_400, target: 16_400, version: 150_000))
     }

@@ -43,12 +43,12 @@ struct TargetErrorsTests {
 
     @Test func `only what depends on the row is blamed on it`() {
         for state in ["22001", "23505", "23514", "21000", "44000", "P0001", "54000"] {
-            #expect(TargetErrors.blamesRow(Self.error(state, .server)), "\(state)")
+            #expect(Self.error(state, .server).blamesRow, "\(state)")
         }
         for state in ["42P01", "42501", "42703", "55000", "XX000", "0A000", "40001", "54011"] {
-            #expect(!TargetErrors.blamesRow(Self.error(state, .server)), "\(state)")
+            #expect(!Self.error(state, .server).blamesRow, "\(state)")
         }
-        #expect(!TargetErrors.blamesRow(Self.error("23505", .connectionLost)))
+        #expect(!Self.error("23505", .connectionLost).blamesRow)
     }
 
     @Test func `a refused row's error is bounded, whatever the row holds`() async throws {

@@ -205,7 +205,7 @@ final class Applier {
         guard let error = error as? PostgresError, error.kind == .server,
             !TargetErrors.isTransient(error)
         else { return false }
-        if TargetErrors.blamesRow(error) { return true }
+        if error.blamesRow { return true }
         let first = batch.changes[Int(groups.order[group.places.lowerBound])]
         let action = "writing to \(table.schema).\(table.name) from LSN \(first.lsn) on"
         guard error.sqlState != "42501" else { throw TargetErrors.error(error, while: action) }

@@ -5,6 +5,7 @@
 // are text already, so that nearly all of this is copying.
 
 import ChangeModel
+import LibPQ
 
 extension WireBuffer {
     /// Appends rows as COPY text, every cell of them a value or NULL.

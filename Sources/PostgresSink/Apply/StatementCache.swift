@@ -59,7 +59,7 @@ struct StatementCache {
             statements[oldest.key] = nil
         }
         let statement = TableStatement(kind, table)
-        let types = [UInt32](repeating: TextArrays.typeOID, count: statement.parameterCount)
+        let types = [UInt32](repeating: TextArrayForm.typeOID, count: statement.parameterCount)
         let made = Prepared(
             name: "walrelay_\(uses)",
             columns: statement.columns,

@@ -1,20 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Columns of rows as parameters of type text[] in the binary format, which needs no escapes:
-//
-//   int32 dimensions (1) | int32 has NULLs | int32 element type (25) | int32 elements |
-//   int32 lower bound (1) | then per element: int32 length (-1 is NULL), bytes
+// Columns of rows as parameters of type text[] in the binary format, which needs no escapes
+// (`TextArrayForm`).
 
 import ChangeModel
 import LibPQ
 
 /// The parameters of one statement; keeps its memory from use to use.
 struct TextArrays: ~Copyable {
-    /// The OID of text[].
-    static let typeOID: UInt32 = 1009
-    private static let textOID: Int32 = 25
-    private static let headerBytes = 20
-
     private var buffer = WireBuffer(capacity: 64 << 10)
     private var starts: [Int] = []
     private var parameters = StatementParameters()
@@ -63,12 +56,8 @@ struct TextArrays: ~Copyable {
 
     private mutating func beginArray(count: Int, bytes: Int, hasNulls: Bool) {
         starts.append(buffer.count)
-        buffer.reserve(Self.headerBytes + bytes)
-        buffer.unchecked(Int32(1))
-        buffer.unchecked(Int32(hasNulls ? 1 : 0))
-        buffer.unchecked(Self.textOID)
-        buffer.unchecked(Int32(clamping: count))
-        buffer.unchecked(Int32(1))
+        buffer.reserve(TextArrayForm.headerBytes + bytes)
+        buffer.uncheckedTextArray(count: count, hasNulls: hasNulls)
     }
 
     private mutating func append(

@@ -13,7 +13,7 @@ enum LaneFault {
         _ error: PostgresError
     ) -> WalrelayError {
         let name = "\(table.schema).\(table.name)"
-        guard TargetErrors.blamesRow(error) else {
+        guard error.blamesRow else {
             return TargetErrors.error(error, while: "copying into \(name) of \(destination)")
         }
         let place = error.context.split(separator: "\n").first.map { " at \($0)" } ?? ""

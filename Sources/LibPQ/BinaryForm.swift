@@ -6,12 +6,14 @@
 // row is converted as it is in a text row: client_encoding is UTF8 on both connections.
 
 /// What is known of binary forms.
-enum BinaryForm {
+public enum BinaryForm {
     /// Whether values of a source column's type mean the same to a column of the target.
     ///
     /// `version` is the target's, as libpq gives it.
-    static func isShared(source: UInt32, target: UInt32, version: Int) -> Bool {
-        guard source == target else { return false }
+    public static func isShared(source: UInt32, target: UInt32, version: Int) -> Bool {
+        guard source == target else {
+            return characters.contains(source) && characters.contains(target)
+        }
         // 17 has infinite intervals, which an older server would read as very long ones.
         if source == interval || source == intervals { return version >= 170_000 }
         return stable.contains(source)
@@ -19,6 +21,9 @@ enum BinaryForm {
 
     private static let interval: UInt32 = 1186
     private static let intervals: UInt32 = 1187
+
+    /// text, bpchar, varchar: their bytes are their text, and the receiver checks the length.
+    private static let characters: Set<UInt32> = [25, 1042, 1043]
 
     private static let stable: Set<UInt32> = [
         // bool, bytea, int8, int2, int4, text, oid, json, float4, float8
