@@ -45,3 +45,25 @@ struct BoundedFile {
         Failure(reason: String(cString: strerror(code)))
     }
 }
+
+extension BoundedFile {
+    /// The bytes as text; throws the place of the first that are not UTF-8.
+    func text() throws(Fault) -> String {
+        if let text = String(validating: bytes, as: UTF8.self) { return text }
+        // The repaired text differs from the bytes first where they are not UTF-8.
+        let repaired = String(decoding: bytes, as: UTF8.self)
+        let valid = zip(bytes, repaired.utf8).prefix { $0 == $1 }.count
+        let before = YAMLText(String(decoding: bytes[..<valid], as: UTF8.self))
+        throw Fault(position: before.end, message: "this is not UTF-8 text")
+    }
+
+    /// The absolute path of the directory that a file lies in.
+    static func directory(of path: String) -> String {
+        let current = FileManager.default.currentDirectoryPath
+        let absolute = path.hasPrefix("/") ? path : current + "/" + path
+        guard let slash = absolute.lastIndex(of: "/"), slash > absolute.startIndex else {
+            return "/"
+        }
+        return String(absolute[..<slash])
+    }
+}

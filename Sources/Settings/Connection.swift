@@ -27,6 +27,8 @@ extension Settings {
         public var connectTimeout = Duration.seconds(10)
         /// The name by which the server's views show the connection.
         public var applicationName = "walrelay"
+        /// Keywords of libpq that no other property has, such as `options`; they win.
+        public var furtherKeywords: [String: String] = [:]
 
         /// Creates a connection with defaults for all but its target.
         public init(_ target: Target) {
@@ -107,7 +109,7 @@ extension Settings.Connection {
             result["sslkey"] = tls.key
             result["sslpassword"] = try tls.keyPassword?.read(environment: environment)
         }
-        return result
+        return result.merging(furtherKeywords) { _, further in further }
     }
 
     /// A database's name that libpq does not take for a connection string.

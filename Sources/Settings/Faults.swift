@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What is wrong with a settings file: all of it at once, by line, so that it is mended in one go.
+// What is wrong with a document: all of it at once, by line, so that it is mended in one go.
 
 import ChangeModel
 
@@ -15,7 +15,7 @@ struct Position: Hashable, Comparable {
 }
 
 /// One thing that is wrong, and where; never holds the value of a secret.
-struct Fault {
+struct Fault: Error {
     let position: Position
     let message: String
 }
@@ -43,7 +43,11 @@ final class FaultLog {
     }
 
     /// Every fault in a line of its own, `file:line:column: what is wrong`.
-    func error(file: String) -> WalrelayError {
+    func error(
+        _ code: String = "settings.invalid",
+        file: String,
+        hint: String = "mend the lines above; config/example.yaml shows every setting"
+    ) -> WalrelayError {
         // Sorting by position alone would leave the order within one position open.
         let sorted = faults.enumerated().sorted {
             ($0.element.position, $0.offset) < ($1.element.position, $1.offset)
@@ -55,20 +59,24 @@ final class FaultLog {
             lines.append("\(file): and \(sorted.count - lines.count) more faults")
         }
         return WalrelayError(
-            "settings.invalid",
+            code,
             exit: .settings,
             lines.joined(separator: "\n"),
-            hint: "mend the lines above; config/example.yaml shows every setting"
+            hint: hint
         )
     }
 }
 
 /// A text of the file as a fault shows it: in quotes, on one line, cut after 60 characters.
 func shown(_ text: String) -> String {
-    var result = "\""
-    for scalar in text.unicodeScalars.prefix(60) {
+    let start = String(String.UnicodeScalarView(text.unicodeScalars.prefix(60)))
+    return "\"\(onOneLine(start))" + (text.unicodeScalars.count > 60 ? "…\"" : "\"")
+}
+
+/// A text without control characters: a fault is one line, whatever stands in the file.
+func onOneLine(_ text: String) -> String {
+    text.unicodeScalars.reduce(into: "") { line, scalar in
         let isControl = scalar.properties.generalCategory == .control
-        result += isControl ? scalar.escaped(asASCII: true) : String(scalar)
+        line += isControl ? scalar.escaped(asASCII: true) : String(scalar)
     }
-    return result + (text.unicodeScalars.count > 60 ? "…\"" : "\"")
 }

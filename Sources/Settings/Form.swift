@@ -120,7 +120,7 @@ extension Form where Value == Duration {
 
 /// The end of a fault that names what was probably meant; empty when nothing is near.
 func suggestion(_ nearest: String?) -> String {
-    nearest.map { " (did you mean \"\($0)\"?)" } ?? ""
+    nearest.map { " (did you mean \(shown($0))?)" } ?? ""
 }
 
 private let sizeUnits = [

@@ -5,7 +5,6 @@
 // file's directory. Nothing is connected to, and no password file is read yet.
 
 public import ChangeModel
-import Foundation
 
 extension Settings {
     /// Reads a settings file of at most 1 MiB.
@@ -27,11 +26,18 @@ extension Settings {
                 hint: "name a settings file with --config; config/example.yaml is one"
             )
         }
-        let text = try text(of: file.bytes, file: path)
+        let text: String
+        do {
+            text = try file.text()
+        } catch {
+            let faults = FaultLog()
+            faults.add(error.position, error.message)
+            throw faults.error(file: path)
+        }
         var (settings, literalPasswords) = try read(
             text,
             file: path,
-            baseDirectory: directory(of: path),
+            baseDirectory: BoundedFile.directory(of: path),
             environment: environment
         )
         if file.isReadableByOthers, !literalPasswords.isEmpty {
@@ -79,7 +85,6 @@ extension Settings {
         }
         let document = YAMLDocument(yaml, faults: faults)
         let context = ReadingContext(
-            document: document,
             faults: faults,
             environment: environment,
             baseDirectory: baseDirectory,
@@ -97,28 +102,5 @@ extension Settings {
         guard faults.isEmpty, var settings else { throw faults.error(file: file) }
         settings.warnings = notes.warnings
         return (settings, notes.literalPasswords)
-    }
-
-    private static func text(
-        of bytes: [UInt8],
-        file: String
-    ) throws(WalrelayError) -> String {
-        if let text = String(validating: bytes, as: UTF8.self) { return text }
-        // The repaired text differs from the bytes first where they are not UTF-8.
-        let repaired = String(decoding: bytes, as: UTF8.self)
-        let valid = zip(bytes, repaired.utf8).prefix { $0 == $1 }.count
-        let faults = FaultLog()
-        let before = YAMLText(String(decoding: bytes[..<valid], as: UTF8.self))
-        faults.add(before.end, "this is not UTF-8 text")
-        throw faults.error(file: file)
-    }
-
-    private static func directory(of path: String) -> String {
-        let current = FileManager.default.currentDirectoryPath
-        let absolute = path.hasPrefix("/") ? path : current + "/" + path
-        guard let slash = absolute.lastIndex(of: "/"), slash > absolute.startIndex else {
-            return "/"
-        }
-        return String(absolute[..<slash])
     }
 }

@@ -3,8 +3,8 @@
 // Bytes of a settings file → one YAML tree. Everything that is wrong with the YAML itself becomes
 // a fault here: the encoding, the syntax, a second document, too many aliases. A key that stands
 // twice makes the YAML library give up, which would hide every other fault; so the earlier one is
-// given another first letter in the text and the text is read again, and `name(of:)` puts the
-// letter back.
+// given another first letter in the text and the text is read again, and `key` puts the letter
+// back.
 
 import Yams
 
@@ -17,8 +17,7 @@ struct YAMLDocument {
     /// The most keys standing twice that are looked behind for further faults, a reading each.
     private static let renamingLimit = 8
 
-    /// The document's content; nil when there is none or when it cannot be read.
-    private(set) var root: Node?
+    private var top: Node?
     private var lines: YAMLText
     private var originalLetters: [Position: Unicode.Scalar] = [:]
 
@@ -37,7 +36,7 @@ struct YAMLDocument {
                     encoding: .utf8
                 )
                 let first = try parser.nextRoot()
-                root = first
+                top = first
                 if let second = try parser.nextRoot() {
                     faults.add(
                         Position(second.mark),
@@ -60,11 +59,32 @@ struct YAMLDocument {
         }
     }
 
-    /// The text of a mapping's key; nil when the key is not a text.
-    func name(of key: Node) -> String? {
-        guard let scalar = key.scalar else { return nil }
-        guard let letter = originalLetters[Position(scalar.mark)] else { return scalar.string }
-        return String(letter) + String(scalar.string.unicodeScalars.dropFirst())
+    /// The document's content; nil when there is none or when it cannot be read.
+    var root: DocumentNode? { top.map { node($0) } }
+
+    private func node(_ node: Node) -> DocumentNode {
+        DocumentNode(at: Position(node.mark), content(of: node))
+    }
+
+    private func content(of node: Node) -> DocumentNode.Content {
+        switch node {
+        case .scalar(let scalar): .scalar(scalar.string, isPlain: scalar.style == .plain)
+        case .sequence(let sequence): .list(sequence.map { self.node($0) })
+        case .mapping(let mapping):
+            .section(mapping.map { .init(key: key($0.key), value: self.node($0.value)) })
+        // Aliases are followed by the parser.
+        case .alias: .unreadable
+        }
+    }
+
+    /// A mapping's key, with the letter that `rename` took.
+    private func key(_ node: Node) -> DocumentNode {
+        let position = Position(node.mark)
+        guard let scalar = node.scalar, let letter = originalLetters[position] else {
+            return self.node(node)
+        }
+        let name = String(letter) + String(scalar.string.unicodeScalars.dropFirst())
+        return DocumentNode(at: position, .scalar(name, isPlain: false))
     }
 
     /// Gives the key at a position another first letter, if it is found there as it was read.

@@ -24,8 +24,10 @@ struct YAMLText {
         for index in scalars.indices {
             let scalar = scalars[index]
             guard Self.isAllowed(scalar) else {
-                let code = "U+" + String(scalar.value, radix: 16, uppercase: true).leftPadded(to: 4)
-                return Fault(position: place, message: "the character \(code) is not allowed")
+                return Fault(
+                    position: place,
+                    message: "the character \(codeOf(scalar)) is not allowed"
+                )
             }
             if isLineStart, !Self.isBlank(scalar) {
                 isCommentLine = scalar == "#"
@@ -129,9 +131,8 @@ struct YAMLText {
     }
 }
 
-extension String {
-    /// The text with zeros before it up to a length.
-    fileprivate func leftPadded(to length: Int) -> String {
-        String(repeating: "0", count: Swift.max(0, length - count)) + self
-    }
+/// How a scalar is named that cannot be shown, such as `U+0000`.
+func codeOf(_ scalar: Unicode.Scalar) -> String {
+    let digits = String(scalar.value, radix: 16, uppercase: true)
+    return "U+" + String(repeating: "0", count: max(0, 4 - digits.count)) + digits
 }

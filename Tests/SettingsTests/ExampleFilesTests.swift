@@ -5,7 +5,8 @@ import Foundation
 import Settings
 import Testing
 
-private func config(_ name: String) -> String {
+/// The path of an example.
+func config(_ name: String) -> String {
     URL(fileURLWithPath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
         .appendingPathComponent("config").appendingPathComponent(name).path

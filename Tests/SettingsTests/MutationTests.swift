@@ -9,7 +9,7 @@ import Settings
 import Testing
 
 /// Small and repeatable: SplitMix64.
-private struct Random: RandomNumberGenerator {
+struct SeededRandom: RandomNumberGenerator {
     var state: UInt64
 
     mutating func next() -> UInt64 {
@@ -39,7 +39,7 @@ private let fragments = [
                 .filter { !$0.drop { $0 == 32 }.starts(with: "#".utf8) }
                 .joined(separator: [UInt8(ascii: "\n")])
         )
-        var random = Random(state: seed)
+        var random = SeededRandom(state: seed)
         try withDirectory { directory in
             let path = directory + "/s.yaml"
             for round in 0..<250 {
@@ -65,7 +65,7 @@ private let fragments = [
         }
     }
 
-    private func damaged(_ original: [UInt8], _ random: inout Random) -> [UInt8] {
+    private func damaged(_ original: [UInt8], _ random: inout SeededRandom) -> [UInt8] {
         var bytes = original
         for _ in 0..<Int.random(in: 1...6, using: &random) {
             let index = Int.random(in: 0..<max(1, bytes.count), using: &random)
