@@ -82,13 +82,14 @@ let package = Package(
                 logging,
             ]),
         room("Settings", ["ChangeModel", yams]),
+        room("BatchJobs", ["LibPQ", "ChangeModel", "Settings", logging]),
         room("Operations", ["ChangeModel", "Pipeline", logging, lifecycle, flyingFox]),
         room(
             "Commands",
             [
                 "LibPQ", "ChangeModel", "Replication", "Snapshot", "Sink", "NDJSONSink",
                 "PostgresSink", .target(name: "KafkaSink", condition: kafka), "Verify",
-                "Pipeline", "Settings", "Operations", argumentParser, logging, lifecycle,
+                "Pipeline", "Settings", "BatchJobs", "Operations", argumentParser, logging, lifecycle,
                 unixSignals,
             ]),
         .executableTarget(name: "walrelay", dependencies: ["Commands"], swiftSettings: house),
@@ -119,11 +120,15 @@ let package = Package(
         tests("Verify", ["ChangeModel", "LibPQ", "Replication", "Support", logging]),
         tests(
             "Pipeline", ["ChangeModel", "LibPQ", "Replication", "Sink", "Support", logging]),
-        tests("Settings", ["ChangeModel"]),
+        tests("Settings", ["ChangeModel"], exclude: ["Jobs"]),
+        tests("BatchJobs", ["ChangeModel", "LibPQ", "Settings", "Support", logging]),
         tests("Operations", ["ChangeModel", "Pipeline", "Support", logging, lifecycle]),
         tests(
             "Commands",
-            ["ChangeModel", "Pipeline", "Replication", "Settings", "Support", argumentParser],
+            [
+                "BatchJobs", "ChangeModel", "Pipeline", "Replication", "Settings", "Support",
+                argumentParser,
+            ],
             exclude: ["Snapshots"]
         ),
         .testTarget(

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What can go wrong on the way to a job's server, whichever end of the job it is.
+
+import ChangeModel
+import LibPQ
+
+/// Errors of a connection, before the server has read a statement or in its place.
+enum ConnectionFault {
+    /// The error for the operator; nil for what a server says of a statement.
+    ///
+    /// `action` says what was attempted and on what, `end` is the step: `reader` or `writer`.
+    static func error(
+        _ error: PostgresError,
+        while action: String,
+        at end: String
+    ) -> WalrelayError? {
+        let message = "\(action): \(error)"
+        if error.refusesLogin {
+            return WalrelayError(
+                "job.login_refused",
+                exit: .prerequisite,
+                message,
+                hint: "check user, password and database of the \(end)'s datasource, and the "
+                    + "server's pg_hba.conf"
+            )
+        }
+        switch error.kind {
+        case .interrupted:
+            return WalrelayError("job.killed", exit: .killed, "\(action): stopped on request")
+        case .parameters:
+            return WalrelayError(
+                "job.parameters",
+                exit: .settings,
+                message,
+                hint: error.hint.isEmpty ? "mend the \(end)'s datasource" : error.hint
+            )
+        case .tls:
+            return WalrelayError(
+                "job.tls",
+                exit: .prerequisite,
+                message,
+                hint: "check tls of the \(end)'s datasource, and ssl in the server's "
+                    + "postgresql.conf"
+            )
+        case .connect where !error.isTransient:
+            return refused(message, at: end)
+        case .connect, .connectionLost, .timeout:
+            return WalrelayError(
+                "job.unreachable",
+                exit: .unreachable,
+                message,
+                hint: error.sqlState == "53300"
+                    ? "take fewer channels (setting.speed.concurrent), or raise max_connections"
+                    : "check host and port of the \(end)'s datasource, and whether the server runs",
+                isTransient: true
+            )
+        case .server: return nil
+        }
+    }
+
+    /// The error for what nobody can say more of than the server.
+    static func refused(_ message: String, at end: String) -> WalrelayError {
+        WalrelayError(
+            "job.refused",
+            exit: .prerequisite,
+            message,
+            hint: "look into the log of the \(end)'s server"
+        )
+    }
+}
