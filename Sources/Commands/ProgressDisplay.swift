@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The progress of a comparison on standard error: a bar that moves on a terminal, a line every ten
+// The progress of a long work on standard error: a bar that moves on a terminal, a line every ten
 // seconds elsewhere. On a thread of its own, so that it moves whatever the work waits for.
 
 import Glibc
 import LibPQ
 import Synchronization
-import Verify
+
+/// What a display shows; asked on the display's thread alone, a few times a second.
+protocol ProgressText: Sendable {
+    /// How far the work is, in less than 80 columns.
+    mutating func bar(at now: ContinuousClock.Instant) -> String
+    /// The line that is given every ten seconds where there is no terminal.
+    mutating func report(at now: ContinuousClock.Instant) -> String
+}
 
 /// Shows the progress until it is ended.
 final class ProgressDisplay: Sendable {
@@ -14,20 +21,24 @@ final class ProgressDisplay: Sendable {
     private let cleared = Wakeup()
     private let isDone = Atomic(false)
 
-    init(_ progress: VerifyProgress, isTerminal: Bool = isatty(STDERR_FILENO) == 1) {
+    /// Shows `text`, and elsewhere than on a terminal gives its reports to `take`.
+    init(
+        _ text: some ProgressText,
+        isTerminal: Bool = isatty(STDERR_FILENO) == 1,
+        report take: @escaping @Sendable (String) -> Void
+    ) {
         let (ended, cleared) = (ended, cleared)
         startThread(named: "progress") {
-            let begin = ContinuousClock.now
-            var last = (state: progress.now, time: begin)
-            var nextLine = begin + .seconds(10)
+            var text = text
+            var nextReport = ContinuousClock.now + .seconds(10)
             while !ended.sleep(for: .milliseconds(isTerminal ? 200 : 500)) {
-                let (state, now) = (progress.now, ContinuousClock.now)
-                if state.step != last.state.step { last = (state, now) }
+                let now = ContinuousClock.now
+                let bar = text.bar(at: now)
                 if isTerminal {
-                    Self.write("\r\u{1B}[K" + Self.line(state, since: last.time, now: now))
-                } else if now >= nextLine {
-                    nextLine = now + .seconds(10)
-                    Self.write("verify: " + Self.line(state, since: last.time, now: now) + "\n")
+                    Self.write("\r\u{1B}[K" + bar)
+                } else if now >= nextReport {
+                    nextReport = now + .seconds(10)
+                    take(text.report(at: now))
                 }
             }
             if isTerminal { Self.write("\r\u{1B}[K") }
@@ -44,32 +55,26 @@ final class ProgressDisplay: Sendable {
         cleared.wait(for: .seconds(2))
     }
 
-    /// One line: the step, how far it is, and how many rows a second it reads.
-    static func line(
-        _ state: VerifyProgress.State,
-        since begin: ContinuousClock.Instant,
-        now: ContinuousClock.Instant
-    ) -> String {
-        var text = state.step
-        if state.bytesInAll > 0 {
-            let share = min(1, Double(state.bytes) / Double(state.bytesInAll))
-            let filled = Int(share * 20)
-            text +=
-                " [" + String(repeating: "#", count: filled)
-                + String(repeating: ".", count: 20 - filled) + "] \(Int(share * 100)) %"
-        }
-        guard state.rows > 0 else { return text }
-        text += ", \(TerminalText.grouped(Int(clamping: state.rows))) rows"
-        let (seconds, attoseconds) = (now - begin).components
-        let elapsed = Double(seconds) + Double(attoseconds) / 1e18
-        if elapsed >= 1 {
-            text += ", \(TerminalText.grouped(Int(Double(state.rows) / elapsed))) rows/s"
-        }
-        return text
-    }
-
-    private static func write(_ text: String) {
+    /// Writes to standard error, as far as it takes it.
+    static func write(_ text: String) {
         var text = text
         text.withUTF8 { bytes in _ = Glibc.write(STDERR_FILENO, bytes.baseAddress, bytes.count) }
+    }
+}
+
+extension TerminalText {
+    /// ` [####................] 20 %`.
+    static func bar(_ share: Double) -> String {
+        let share = max(0, min(1, share))
+        let filled = Int(share * 20)
+        return " [" + String(repeating: "#", count: filled)
+            + String(repeating: ".", count: 20 - filled) + "] \(Int(share * 100)) %"
+    }
+}
+
+extension Duration {
+    /// In seconds.
+    var inSeconds: Double {
+        Double(components.seconds) + Double(components.attoseconds) / 1e18
     }
 }

@@ -53,7 +53,8 @@ struct VerifyCommand: AsyncParsableCommand {
         let only = try tables.map { try TablePattern(argument: $0) }
         let output = LogOutput.standardError(
             format: settings.log.format == .json ? .json : .text,
-            environment: ProcessInfo.processInfo.environment
+            environment: ProcessInfo.processInfo.environment,
+            clearsLine: true
         )
         defer { output.flush() }
         let log = RunCommand.logger(settings, output: output)
@@ -62,7 +63,9 @@ struct VerifyCommand: AsyncParsableCommand {
         options.only = only
         options.repairs = repair
         let verification = Verification(options, stop: stop, log: log)
-        let display = ProgressDisplay(verification.progress)
+        let display = ProgressDisplay(VerifyProgressText(verification.progress)) { line in
+            ProgressDisplay.write("verify: \(line)\n")
+        }
         defer { display.end() }
         let signals = Task {
             for await _ in await UnixSignalsSequence(trapping: .sigterm, .sigint) {

@@ -26,21 +26,27 @@ public struct Walrelay: AsyncParsableCommand {
               walrelay status   --config orders.yaml
               walrelay teardown --config orders.yaml
 
+            A batch job copies once, from a reader to a writer, and ends:
+
+              walrelay batch orders.json
+
             EXIT CODES
               0   done, or stopped on request
               64  wrong usage
               65  a source change is refused (DDL that cannot be followed, TRUNCATE), or
-                  verify has found a difference
+                  verify has found a difference, or a batch job has more dirty
+                  records than it allows
               70  a defect of walrelay
               74  the checkpoint and the slot do not fit
               75  unreachable, and the retries are exhausted
               77  a prerequisite is not met, or the server refuses the login
-              78  wrong settings
+              78  wrong settings, or a wrong job
+              143 a batch job that was killed
             """,
         version: walrelayVersion,
         subcommands: [
             CheckCommand.self, RunCommand.self, StatusCommand.self, SlotsCommand.self,
-            TeardownCommand.self, VerifyCommand.self,
+            TeardownCommand.self, VerifyCommand.self, BatchCommand.self,
         ]
     )
 

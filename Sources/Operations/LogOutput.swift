@@ -39,17 +39,20 @@ public final class LogOutput: Sendable {
     /// Creates an output to standard error.
     ///
     /// Colours are used on a terminal only, and not when `NO_COLOR` is set or `TERM` is dumb; when
-    /// `JOURNAL_STREAM` says that standard error is the journal, lines carry their priority.
+    /// `JOURNAL_STREAM` says that standard error is the journal, lines carry their priority. With
+    /// `clearsLine` a line takes the place of the bar that a terminal shows.
     public static func standardError(
         format: LogFormat,
-        environment: [String: String]
+        environment: [String: String],
+        clearsLine: Bool = false
     ) -> LogOutput {
+        let isTerminal = isatty(STDERR_FILENO) == 1
         let colours =
-            isatty(STDERR_FILENO) == 1 && environment["TERM"] != "dumb"
-            && (environment["NO_COLOR"] ?? "").isEmpty
+            isTerminal && environment["TERM"] != "dumb" && (environment["NO_COLOR"] ?? "").isEmpty
+        let prefix = isTerminal && clearsLine ? "\r\u{1b}[K" : ""
         let journal = isJournal(environment["JOURNAL_STREAM"], descriptor: STDERR_FILENO)
         let style = LogStyle(format: format, isColoured: colours, isJournal: journal)
-        return LogOutput(style: style) { writeLine($0, to: STDERR_FILENO) }
+        return LogOutput(style: style) { writeLine(prefix + $0, to: STDERR_FILENO) }
     }
 
     /// Writes out what is held back; to be called before the process ends.

@@ -22,10 +22,10 @@ import Testing
         #expect(Set(shown) == Set(names))
     }
 
-    @Test(arguments: ["docs/operations.md", "README.md"])
+    @Test(arguments: ["docs/operations.md", "docs/batch-jobs.md", "README.md"])
     func `every option of every command shown exists`(path: String) throws {
         let command =
-            #/walrelay (check|run|status|slots list|slots drop|teardown|verify)\b([^\n|#`]*)/#
+            #/walrelay (check|run|status|slots list|slots drop|teardown|verify|batch)\b([^\n|#`]*)/#
         let calls = try Self.text(path)
             .replacing(#/\\\n/#, with: " ")
             .matches(of: command)

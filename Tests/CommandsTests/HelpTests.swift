@@ -15,6 +15,7 @@ import Testing
         ("status", StatusCommand.self), ("slots", SlotsCommand.self),
         ("slots-list", SlotsListCommand.self), ("slots-drop", SlotsDropCommand.self),
         ("teardown", TeardownCommand.self), ("verify", VerifyCommand.self),
+        ("batch", BatchCommand.self),
     ]
 
     @Test(arguments: pages.map(\.name))
