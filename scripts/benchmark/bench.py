@@ -11,6 +11,7 @@ import tempfile
 import time
 
 from .processes import Server
+from .target import Target
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -30,10 +31,18 @@ class Bench:
         self.server = Server(tempfile.mkdtemp(prefix="pg-", dir=directory))
         #: What runs until the end; groups add theirs.
         self.servers = [self.server]
+        self.second = None
 
     def stop(self):
         for server in reversed(self.servers):
             server.stop()
+
+    def target(self):
+        """The second server, started at the first call."""
+        if self.second is None:
+            self.second = Target(self.directory)
+            self.servers.append(self.second)
+        return self.second
 
     def settings(self, sink=None, **extra):
         """A settings file; without a sink for ndjson into an empty directory."""
@@ -89,6 +98,16 @@ class Bench:
         workload()
         server.psql("CHECKPOINT")
         return server.psql("SELECT pg_current_wal_lsn()")
+
+    def accounts(self, factor):
+        """Makes pgbench_accounts alone, 100,000 rows for each of the factor; gives how many."""
+        server = self.server
+        server.psql("DROP SCHEMA public CASCADE; CREATE SCHEMA public;")
+        server.pgbench("-i", "-q", "-s", str(factor))
+        server.psql("DROP TABLE pgbench_history, pgbench_tellers, pgbench_branches")
+        server.psql("VACUUM ANALYZE pgbench_accounts")
+        server.psql("CHECKPOINT")
+        return factor * 100_000
 
     def drop(self, slot):
         """Drops a slot, whose user may be ending still."""

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """From server to server, beside a native subscription and psql's COPY."""
 import subprocess
-import tempfile
 import time
 
-from .processes import BackendTime, Server, measure
+from .processes import BackendTime, measure
 from .tables import rate, table
-from .workloads import Workloads
+from .workloads import ACCOUNTS, Workloads
 
 
 class CopyBench:
@@ -38,30 +37,11 @@ class CopyBench:
             yield "Snapshot into a second server", table(head, self.copy())
 
     def start(self):
-        bench = self.bench
-        # Else a subscription that is enabled waits for up to five seconds before it starts.
-        self.target = Server(tempfile.mkdtemp(prefix="pg-", dir=bench.directory),
-                             wal_retrieve_retry_interval="10ms")
-        # A name of its own, so that walrelay's sessions are told from others by their titles.
-        self.target.psql("CREATE ROLE walrelay SUPERUSER LOGIN")
+        self.target = self.bench.target()
         self.sink = {"kind": "postgresql", "postgresql": {
             "host": "127.0.0.1", "port": self.target.port, "database": "copy",
             "user": "walrelay"}}
-        bench.servers.append(self.target)
         self.publisher = f"host=127.0.0.1 port={self.source.port} user=postgres dbname=postgres"
-
-    def fresh_target(self):
-        """The database `copy` as `model` is: the tables as they were when the slot was made."""
-        self.target.psql("DROP DATABASE IF EXISTS copy")
-        self.target.psql("CREATE DATABASE copy TEMPLATE model STRATEGY file_copy")
-        self.target.psql("CHECKPOINT")
-
-    def model(self, tables):
-        self.target.psql("DROP DATABASE IF EXISTS copy")
-        self.target.psql("DROP DATABASE IF EXISTS model")
-        self.target.psql("CREATE DATABASE model")
-        tables(self.target, "model")
-        self.target.psql("VACUUM ANALYZE", "model")
 
     def until(self, condition):
         """Waits on the target for what is true at last, without a client that polls.
@@ -70,17 +50,6 @@ class CopyBench:
         """
         self.target.psql(f"DO $$ BEGIN WHILE NOT ({condition}) LOOP COMMIT; "
                          "PERFORM pg_sleep(0.01); COMMIT; END LOOP; END $$", "copy")
-
-    def sums(self, server, database):
-        tables = server.psql("SELECT oid::regclass FROM pg_class WHERE relkind = 'r' AND "
-                             "relnamespace = 'public'::regnamespace ORDER BY 1", database)
-        return [(table, server.psql(f"SET extra_float_digits = 3; SELECT count(*), "
-                                    f"sum(hashtext(t::text)::bigint) FROM {table} t", database))
-                for table in tables.split("\n")]
-
-    def check(self, name):
-        if self.sums(self.source, "postgres") != self.sums(self.target, "copy"):
-            raise SystemExit(f"bench: {name}: the copy is not equal to the source")
 
     def run_walrelay(self, *options, **settings):
         path = self.bench.settings(self.sink, **settings)
@@ -111,16 +80,16 @@ class CopyBench:
             source.psql("INSERT INTO marker VALUES (1)")
 
         end = self.bench.backlog(lambda: tables(source, "postgres"), workload)
-        self.model(tables)
+        target.model(tables)
         checked = set()
 
         def check(name):
             if name not in checked:
                 checked.add(name)
-                self.check(f"{load.name}, {name}")
+                target.compare(source, f"{load.name}, {name}")
 
         def ours():
-            self.fresh_target()
+            target.fresh()
             source.psql(self.bench.fresh_slot("di_slot_bench"))
             figures = self.run_walrelay("--until", end, snapshot={"mode": "never"})
             self.bench.drop("di_slot_bench")
@@ -128,7 +97,7 @@ class CopyBench:
             return figures
 
         def native():
-            self.fresh_target()
+            target.fresh()
             source.psql(self.bench.fresh_slot("peer"))
             target.psql(
                 f"CREATE SUBSCRIPTION bench CONNECTION '{self.publisher}' "
@@ -161,35 +130,27 @@ class CopyBench:
 
     def copy(self):
         source, target = self.source, self.target
-        factor = max(1, round(50 * self.bench.arguments.scale))
-        rows = factor * 100_000
-        source.psql("DROP SCHEMA public CASCADE; CREATE SCHEMA public;")
-        source.pgbench("-i", "-q", "-s", str(factor))
-        source.psql("DROP TABLE pgbench_history, pgbench_tellers, pgbench_branches; "
-                    "DROP PUBLICATION IF EXISTS di_pub_bench; "
+        rows = self.bench.accounts(max(1, round(50 * self.bench.arguments.scale)))
+        source.psql("DROP PUBLICATION IF EXISTS di_pub_bench; "
                     "CREATE PUBLICATION di_pub_bench FOR TABLE pgbench_accounts")
-        source.psql("VACUUM ANALYZE pgbench_accounts")
-        source.psql("CHECKPOINT")
-        table = "CREATE TABLE pgbench_accounts (aid int PRIMARY KEY, bid int, abalance int, " \
-                "filler char(84))"
         checked = set()
 
         def check(name):
             if name not in checked:
                 checked.add(name)
-                self.check(f"copy, {name}")
+                target.compare(source, f"copy, {name}")
 
         def ours():
             # It makes the table, fills it and makes the key.
-            self.model(lambda server, database: None)
-            self.fresh_target()
+            target.model(lambda server, database: None)
+            target.fresh()
             figures = self.run_walrelay(snapshot={"mode": "only"})
             check("walrelay")
             return figures
 
         def prepared():
-            self.model(lambda server, database: server.psql(table, database))
-            self.fresh_target()
+            target.model(lambda server, database: server.psql(ACCOUNTS, database))
+            target.fresh()
 
         def pipe():
             prepared()

@@ -69,13 +69,7 @@ class FileBench:
 
     def snapshot(self):
         bench, server = self.bench, self.server
-        factor = max(1, round(50 * bench.arguments.scale))
-        server.psql("DROP SCHEMA public CASCADE; CREATE SCHEMA public;")
-        server.pgbench("-i", "-q", "-s", str(factor))
-        server.psql("DROP TABLE pgbench_history, pgbench_tellers, pgbench_branches")
-        server.psql("VACUUM ANALYZE pgbench_accounts")
-        server.psql("CHECKPOINT")
-        rows = factor * 100_000
+        rows = bench.accounts(max(1, round(50 * bench.arguments.scale)))
 
         def ours():
             path = bench.settings(snapshot={"mode": "only"})

@@ -69,18 +69,37 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def measure(command, log):
+def measure(command, log, environment=None):
     """Wall seconds, CPU seconds and peak resident MB of a whole process."""
     begin = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=open(log, "w"))
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=open(log, "w"),
+                               env=environment)
     peak = PeakMemory(process.pid)
+    cpu = finish(process, command, log)
+    return time.monotonic() - begin, cpu, peak.megabytes()
+
+
+def measure_pipe(out, into, log, environment=None):
+    """The same of two processes, the second of which reads what the first writes."""
+    begin = time.monotonic()
+    with open(log, "w") as errors:
+        writer = subprocess.Popen(out, stdout=subprocess.PIPE, stderr=errors)
+        reader = subprocess.Popen(into, stdin=writer.stdout, stdout=subprocess.DEVNULL,
+                                  stderr=errors, env=environment)
+    writer.stdout.close()
+    peaks = [PeakMemory(process.pid) for process in (writer, reader)]
+    cpu = finish(writer, out, log) + finish(reader, into, log)
+    return time.monotonic() - begin, cpu, sum(peak.megabytes() for peak in peaks)
+
+
+def finish(process, command, log):
+    """Waits for a good end and gives the CPU seconds that it took."""
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    wall = time.monotonic() - begin
     if process.returncode != 0:
         sys.stderr.write(open(log).read()[-2000:])
         raise SystemExit(f"bench: {command[0]} ended with {process.returncode}")
-    return wall, usage.ru_utime + usage.ru_stime, peak.megabytes()
+    return usage.ru_utime + usage.ru_stime
 
 
 class PeakMemory:

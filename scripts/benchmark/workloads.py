@@ -2,6 +2,8 @@
 """What is written to the source, in the amounts that the page names."""
 
 NARROW = "id bigint PRIMARY KEY, a int, b int, c timestamptz, note text"
+ACCOUNTS = "CREATE TABLE pgbench_accounts (aid int PRIMARY KEY, bid int, abalance int, " \
+           "filler char(84))"
 NOTE = "'a note of about fifty characters, as people write ' || g"
 
 
