@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The records of one channel on their way into the table. A batch is a transaction. A COPY takes
-// its rows while the batch is being filled; of statements the server works at one while the next is
-// gathered, so at most two are kept. A batch that is refused for the sake of a row is tried again in
-// parts, until what is left out are the bad rows alone.
+// its rows while the batch is being filled; of statements the server works at one while the next
+// is gathered, so at most two are kept. A batch that is refused for the sake of a row is tried
+// again in parts, until what is left out are the bad rows alone.
 
 import ChangeModel
 import LibPQ
