@@ -65,6 +65,16 @@ public struct WrittenName: Sendable, Equatable {
         return folded == exact ? [folded] : [folded, exact]
     }
 
+    /// SQL for the OIDs of the tables that a written name may mean, most likely first.
+    ///
+    /// Each is NULL where there is no such table; the search path is the session's. What is no name
+    /// for SQL may be one in quotes, so there is always at least one.
+    public static func tableOIDs(of written: String) -> [String] {
+        let candidates = WrittenName(written)?.tableCandidates ?? []
+        return (candidates + [SQL.identifier(written)])
+            .map { "pg_catalog.to_regclass(\(SQL.literal($0)))" }
+    }
+
     private static func takeQuoted(_ rest: inout Substring.UnicodeScalarView) -> String? {
         var text = String.UnicodeScalarView()
         _ = rest.popFirst()

@@ -41,10 +41,7 @@ struct RelationLookup {
     private func relation(
         _ connection: borrowing Connection
     ) throws(WalrelayError) -> SourceRelation {
-        // A name that is none for SQL may be one in quotes.
-        let candidates =
-            (WrittenName(written)?.tableCandidates ?? []) + [SQL.identifier(written)]
-        let choices = candidates.map { "pg_catalog.to_regclass(\(SQL.literal($0)))" }
+        let choices = WrittenName.tableOIDs(of: written)
         let rows = try connection.ask(
             """
             SELECT c.oid, n.nspname, c.relname, c.relkind, \

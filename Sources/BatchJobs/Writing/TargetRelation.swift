@@ -43,11 +43,8 @@ struct TargetRelation: Sendable, CustomStringConvertible {
         _ name: String,
         on target: borrowing Connection
     ) throws(PostgresError) -> TargetRelation? {
-        let written = WrittenName(name)
-        // A name that is none for SQL may be one in quotes.
-        let candidates = (written?.tableCandidates ?? []) + [SQL.identifier(name)]
-        let choices = candidates.map { "pg_catalog.to_regclass(\(SQL.literal($0)))" }
-        let isQuoted = written?.parts.last?.isQuoted == true
+        let choices = WrittenName.tableOIDs(of: name)
+        let isQuoted = WrittenName(name)?.parts.last?.isQuoted == true
         let row = try target.query(
             """
             SELECT c.oid, n.nspname, c.relname, c.relkind, \
