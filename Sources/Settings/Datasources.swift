@@ -31,38 +31,26 @@ extension Datasources {
         path: String,
         environment: [String: String]
     ) throws(WalrelayError) -> Datasources {
-        let file: BoundedFile
-        do {
-            file = try BoundedFile(path: path, byteLimit: YAMLDocument.byteLimit)
-        } catch {
-            throw WalrelayError(
+        let file = try DocumentFile(path: path) { reason in
+            WalrelayError(
                 "datasources.unreadable",
                 exit: .settings,
-                "The datasources \(path) cannot be read: \(error.reason).",
+                "The datasources \(path) cannot be read: \(reason).",
                 hint: "name a file with --datasources; config/datasources.yaml is one"
             )
-        }
-        let text: String
-        do {
-            text = try file.text()
-        } catch {
-            let faults = FaultLog()
-            faults.add(error.position, error.message)
-            throw invalid(faults, file: path)
+        } invalid: { faults in
+            invalid(faults, file: path)
         }
         var (datasources, literalPasswords) = try read(
-            text,
+            file.text,
             file: path,
-            baseDirectory: BoundedFile.directory(of: path),
+            baseDirectory: file.directory,
             environment: environment
         )
-        if file.isReadableByOthers, !literalPasswords.isEmpty {
-            datasources.warnings.append(
-                "\(path) is readable by everybody and holds a password"
-                    + " (\(literalPasswords.joined(separator: ", "))): run chmod o-r, or take the"
-                    + " password from passwordFile or an environment variable"
-            )
-        }
+        datasources.warnings += file.warnings(
+            ofPasswords: literalPasswords,
+            way: "take the password from passwordFile or an environment variable"
+        )
         return datasources
     }
 

@@ -15,38 +15,26 @@ extension Settings {
         path: String,
         environment: [String: String]
     ) throws(WalrelayError) -> Settings {
-        let file: BoundedFile
-        do {
-            file = try BoundedFile(path: path, byteLimit: YAMLDocument.byteLimit)
-        } catch {
-            throw WalrelayError(
+        let file = try DocumentFile(path: path) { reason in
+            WalrelayError(
                 "settings.unreadable",
                 exit: .settings,
-                "The settings file \(path) cannot be read: \(error.reason).",
+                "The settings file \(path) cannot be read: \(reason).",
                 hint: "name a settings file with --config; config/example.yaml is one"
             )
-        }
-        let text: String
-        do {
-            text = try file.text()
-        } catch {
-            let faults = FaultLog()
-            faults.add(error.position, error.message)
-            throw faults.error(file: path)
+        } invalid: { faults in
+            faults.error(file: path)
         }
         var (settings, literalPasswords) = try read(
-            text,
+            file.text,
             file: path,
-            baseDirectory: BoundedFile.directory(of: path),
+            baseDirectory: file.directory,
             environment: environment
         )
-        if file.isReadableByOthers, !literalPasswords.isEmpty {
-            settings.warnings.append(
-                "\(path) is readable by everybody and holds a password"
-                    + " (\(literalPasswords.joined(separator: ", "))): run chmod o-r, or take the"
-                    + " password from passwordFile or an environment variable"
-            )
-        }
+        settings.warnings += file.warnings(
+            ofPasswords: literalPasswords,
+            way: "take the password from passwordFile or an environment variable"
+        )
         return settings
     }
 

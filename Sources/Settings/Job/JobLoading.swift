@@ -15,38 +15,26 @@ extension Job {
         path: String,
         parameters: [String: String]
     ) throws(WalrelayError) -> Job {
-        let file: BoundedFile
-        do {
-            file = try BoundedFile(path: path, byteLimit: YAMLDocument.byteLimit)
-        } catch {
-            throw WalrelayError(
+        let file = try DocumentFile(path: path) { reason in
+            WalrelayError(
                 "job.unreadable",
                 exit: .settings,
-                "The job \(path) cannot be read: \(error.reason).",
+                "The job \(path) cannot be read: \(reason).",
                 hint: "name a job document; config/job.json is one"
             )
-        }
-        let text: String
-        do {
-            text = try file.text()
-        } catch {
-            let faults = FaultLog()
-            faults.add(error.position, error.message)
-            throw Self.invalid(faults, file: path)
+        } invalid: { faults in
+            invalid(faults, file: path)
         }
         var (job, literalPasswords) = try read(
-            text,
+            file.text,
             file: path,
-            baseDirectory: BoundedFile.directory(of: path),
+            baseDirectory: file.directory,
             parameters: parameters
         )
-        if file.isReadableByOthers, !literalPasswords.isEmpty {
-            job.warnings.append(
-                "\(path) is readable by everybody and holds a password"
-                    + " (\(literalPasswords.joined(separator: ", "))): run chmod o-r, or name a"
-                    + " datasource"
-            )
-        }
+        job.warnings += file.warnings(
+            ofPasswords: literalPasswords,
+            way: "name a datasource"
+        )
         return job
     }
 
