@@ -19,7 +19,7 @@ public enum ReplicaIdentity: UInt8, Sendable, Codable {
 /// One column of a relation.
 public struct Column: Sendable, Hashable, Codable {
     /// The column's name, unquoted.
-    public var name: String
+    @ExactText public var name: String
     /// The OID of the column's type, a domain's own OID included.
     public var typeOID: UInt32
     /// The type modifier (length, precision …); -1 where there is none.
@@ -41,9 +41,9 @@ public struct Relation: Sendable, Hashable, Codable {
     /// The table's OID; it survives renaming and not dropping.
     public var oid: UInt32
     /// The schema's name, unquoted; `pg_catalog` where the wire had an empty name.
-    public var schema: String
+    @ExactText public var schema: String
     /// The table's name, unquoted.
-    public var name: String
+    @ExactText public var name: String
     /// What old rows hold.
     public var replicaIdentity: ReplicaIdentity
     /// The published columns in the server's order.
@@ -86,8 +86,8 @@ public struct Relation: Sendable, Hashable, Codable {
         case .full, .nothing: break
         }
         // Not in the order of the index: so it is the same whether the catalog has been asked yet.
-        let names = Set(primaryKey)
-        let indices = columns.indices.filter { names.contains(columns[$0].name) }
+        let names = Set(exactly: primaryKey)
+        let indices = columns.indices.filter { names.contains(columns[$0].$name) }
         return indices.count == names.count ? indices : []
     }
 }

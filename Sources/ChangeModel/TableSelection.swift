@@ -14,7 +14,7 @@ public struct TablePattern: Sendable, Hashable {
         /// Whether a name is meant.
         public func matches(_ name: String) -> Bool {
             switch self {
-            case .exact(let wanted): wanted == name
+            case .exact(let wanted): ExactText(wanted) == ExactText(name)
             case .glob(let pattern): Self.glob(Array(pattern.utf8), matches: Array(name.utf8))
             }
         }
@@ -66,6 +66,24 @@ public struct TablePattern: Sendable, Hashable {
     }
 }
 
+extension TablePattern.Part {
+    /// Equality of the bytes.
+    public static func == (left: Self, right: Self) -> Bool {
+        switch (left, right) {
+        case (.exact(let one), .exact(let other)), (.glob(let one), .glob(let other)):
+            ExactText(one) == ExactText(other)
+        default: false
+        }
+    }
+
+    /// Hashes the bytes.
+    public func hash(into hasher: inout Hasher) {
+        switch self {
+        case .exact(let name), .glob(let name): hasher.combine(ExactText(name))
+        }
+    }
+}
+
 extension TablePattern: CustomStringConvertible {
     /// `schema.name` as the operator wrote it, more or less; for people only.
     public var description: String {
@@ -110,9 +128,9 @@ public struct TableRule: Sendable, Hashable {
 /// A table's qualified name, unquoted.
 public struct TableName: Sendable, Hashable, Codable, Comparable {
     /// The schema's name.
-    public var schema: String
+    @ExactText public var schema: String
     /// The table's name.
-    public var name: String
+    @ExactText public var name: String
 
     /// Creates a name.
     public init(schema: String, name: String) {
@@ -122,7 +140,7 @@ public struct TableName: Sendable, Hashable, Codable, Comparable {
 
     /// Orders by schema, then by name.
     public static func < (left: TableName, right: TableName) -> Bool {
-        (left.schema, left.name) < (right.schema, right.name)
+        (left.$schema, left.$name) < (right.$schema, right.$name)
     }
 }
 

@@ -2,6 +2,7 @@
 //
 // What a batch job says to people: its plan, its progress, its closing statistics.
 
+import ChangeModel
 import BatchJobs
 import Pipeline
 
@@ -18,7 +19,7 @@ enum BatchText {
     }
 
     private static func lines(_ lines: [String]) -> String {
-        lines.map { "  \(TerminalText.printable($0))\n" }.joined()
+        lines.map { "  \($0.shown)\n" }.joined()
     }
 
     /// The statistics of a job that has ended; ends in a line feed.

@@ -25,7 +25,7 @@ struct Confirmation: ParsableArguments {
     /// Blocks until there is an answer.
     func isGiven(_ question: String) -> Bool {
         if yes { return true }
-        print("\(TerminalText.printable(question)) [y/N] ", terminator: "")
+        print("\(question.shown) [y/N] ", terminator: "")
         fflush(nil)
         return ["y", "yes"].contains((readLine() ?? "").lowercased())
     }

@@ -4,7 +4,6 @@
 // JSON array.
 
 import ChangeModel
-import Foundation
 
 /// How findings are printed.
 enum FindingsReport {
@@ -13,18 +12,18 @@ enum FindingsReport {
     /// `colors` is for terminals. Ends in a line feed.
     static func text(_ findings: [Finding], colors: Bool) -> String {
         // A single long name does not push all the others to the right.
-        let width =
-            findings.map { TerminalText.printable($0.subject).count }.filter { $0 <= 40 }.max() ?? 0
+        let width = findings.map { $0.subject.shown.count }.filter { $0 <= 40 }.max() ?? 0
+        let indent = TerminalText.padded("", to: 8)
         var text = ""
         for finding in findings {
             let level = TerminalText.padded(finding.level.rawValue, to: 8)
             text += colors ? "\(color(finding.level))\(level)\u{1B}[0m" : level
-            text += TerminalText.padded(TerminalText.printable(finding.subject), to: width) + "  "
-            text += TerminalText.printable(finding.found) + "\n"
+            text += TerminalText.padded(finding.subject.shown, to: width) + "  "
+            text += finding.found.shown + "\n"
             if !finding.mend.isEmpty {
-                text +=
-                    TerminalText.padded("", to: 8)
-                    + "mend: \(TerminalText.printable(finding.mend))\n"
+                // Names in a statement have no line ends; a row filter of the operator's may.
+                let mend = finding.mend.shownInLines.replacing("\n", with: "\n\(indent)")
+                text += "\(indent)mend: \(mend)\n"
             }
         }
         return text + sum(findings) + "\n"
@@ -32,9 +31,7 @@ enum FindingsReport {
 
     /// A JSON array of `{id, level, subject, found, mend}` in the order of the check.
     static func json(_ findings: [Finding]) throws -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        return String(decoding: try encoder.encode(findings), as: UTF8.self) + "\n"
+        try TerminalText.json(findings)
     }
 
     private static func sum(_ findings: [Finding]) -> String {

@@ -3,6 +3,7 @@
 // The progress of a long work on standard error: a bar that moves on a terminal, a line every ten
 // seconds elsewhere. On a thread of its own, so that it moves whatever the work waits for.
 
+import ChangeModel
 import Glibc
 import LibPQ
 import Synchronization
@@ -35,7 +36,7 @@ final class ProgressDisplay: Sendable {
                 let now = ContinuousClock.now
                 let bar = text.bar(at: now)
                 if isTerminal {
-                    Self.write("\r\u{1B}[K" + bar)
+                    Self.write("\r\u{1B}[K" + bar.shown)
                 } else if now >= nextReport {
                     nextReport = now + .seconds(10)
                     take(text.report(at: now))

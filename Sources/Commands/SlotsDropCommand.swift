@@ -127,15 +127,15 @@ private struct Wish: Sendable {
             guard let current = now.items.first(where: { $0.task == item.task }), current.drops
             else {
                 let reason = now.items.first { $0.task == item.task }?.reason ?? "it is gone"
-                print("kept \(item.name) after all: \(TerminalText.printable(reason))")
+                print("kept \(item.name) after all: \(reason.shown)")
                 continue
             }
             if item.hasSlot, try Slot.drop(item.name, on: connection) {
-                print("dropped slot \(TerminalText.printable(item.name))")
+                print("dropped slot \(item.name.shown)")
             }
             // Behind its slot: what a slot still has to decode needs its publication.
             if item.dropsPublication, try Publication.drop(task: item.task, on: connection) {
-                print("dropped publication \(TerminalText.printable(item.publication))")
+                print("dropped publication \(item.publication.shown)")
             }
         }
     }

@@ -2,7 +2,8 @@
 //
 // The slots and what is to become of them, for people and for programs.
 
-import Foundation
+import ChangeModel
+
 
 /// How slots are printed.
 enum SlotsReport {
@@ -26,9 +27,7 @@ enum SlotsReport {
 
     /// An array of objects in the order of the names.
     static func json(_ rows: [SlotRow]) throws -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        return String(decoding: try encoder.encode(rows), as: UTF8.self) + "\n"
+        try TerminalText.json(rows)
     }
 
     /// A line a slot: dropped or kept, and why.

@@ -53,7 +53,7 @@ struct StatusCommand: AsyncParsableCommand {
                 try await show(address, clears: true)
             } catch let error as WalrelayError {
                 // Restarts pass: whoever watches wants to see the task come back.
-                FileHandle.standardError.write(Data("walrelay: \(error)\n".utf8))
+                FileHandle.standardError.write(Data(TerminalText.error(error).utf8))
             }
         }
     }

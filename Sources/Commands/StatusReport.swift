@@ -22,7 +22,8 @@ enum StatusReport {
             rows.append(["snapshot", sum(of: status.snapshot.tables)])
         }
         if let error = status.lastError {
-            rows.append(["last error", "\(error.at)  \(error.message) [\(error.code)]"])
+            let message = error.message.replacing("\n", with: " ")
+            rows.append(["last error", "\(error.at)  \(message) [\(error.code)]"])
             if !error.hint.isEmpty { rows.append(["", "try: \(error.hint)"]) }
         } else {
             rows.append(["last error", "none"])

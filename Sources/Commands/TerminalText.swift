@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The pieces that reports for people are made of. Names come from the source, so everything that
-// is not ours goes through `printable`: control characters never reach the terminal.
+// is not ours goes through `shown`: nothing unseen reaches the terminal.
+
+import ChangeModel
+import Foundation
 
 /// How texts, amounts and tables look on a terminal.
 enum TerminalText {
-    /// Line ends become spaces, other control characters question marks.
-    static func printable(_ text: String) -> String {
-        String(
-            String.UnicodeScalarView(
-                text.unicodeScalars.map { scalar in
-                    switch scalar.properties.generalCategory {
-                    case .control: scalar == "\n" ? " " : "?"
-                    case .format, .lineSeparator, .paragraphSeparator: "?"
-                    default: scalar
-                    }
-                }
-            )
-        )
+    /// An error on standard error: its further lines are indented, so that no name begins a line.
+    static func error(_ error: WalrelayError) -> String {
+        let lines = "\(error)".shownInLines.unicodeScalars.split(separator: "\n").map(String.init)
+        return "walrelay: " + lines.joined(separator: "\n  ") + "\n"
+    }
+
+    /// A document of JSON with its keys in order; ends in a line feed.
+    static func json(_ value: some Encodable) throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        return String(decoding: try encoder.encode(value), as: UTF8.self).shownJSON + "\n"
     }
 
     /// The text, filled up with spaces.
@@ -29,7 +30,7 @@ enum TerminalText {
     ///
     /// Ends in a line feed unless there are no rows.
     static func table(_ rows: [[String]]) -> String {
-        let rows = rows.map { $0.map(printable) }
+        let rows = rows.map { $0.map(\.shown) }
         var widths: [Int] = []
         for row in rows {
             for (column, text) in row.enumerated() {

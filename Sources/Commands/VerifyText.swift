@@ -2,14 +2,14 @@
 //
 // The report of `verify` for people and for programs.
 
-import Foundation
+import ChangeModel
 import Verify
 
 /// How a comparison is printed.
 enum VerifyText {
     /// A line a table, what differs below it, and a sum; ends in a line feed.
     static func text(_ report: VerifyReport) -> String {
-        let names = report.tables.map { TerminalText.printable($0.table) }
+        let names = report.tables.map { $0.table.shown }
         let width = names.map(\.count).filter { $0 <= 40 }.max() ?? 0
         var text = ""
         for (name, table) in zip(names, report.tables) {
@@ -22,7 +22,7 @@ enum VerifyText {
                     "    and \(TerminalText.grouped(table.moreRanges)) more "
                     + "\(table.moreRanges == 1 ? "range" : "ranges")\n"
             }
-            for note in table.notes { text += "    note: \(TerminalText.printable(note))\n" }
+            for note in table.notes { text += "    note: \(note.shown)\n" }
         }
         return text + sum(report)
     }
@@ -41,10 +41,7 @@ enum VerifyText {
 
             enum Key: String, CodingKey { case equal }
         }
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        let data = try encoder.encode(Whole(equal: report.isEqual, report: report))
-        return String(decoding: data, as: UTF8.self) + "\n"
+        return try TerminalText.json(Whole(equal: report.isEqual, report: report))
     }
 
     private static func verdict(_ table: VerifyReport.Table) -> String {
@@ -76,7 +73,7 @@ enum VerifyText {
         ])
         let names = table.key.isEmpty ? "row" : table.key.joined(separator: ",")
         let keys = range.first == range.last ? range.first : "\(range.first) to \(range.last)"
-        return TerminalText.printable("\(names) \(keys): \(counts)")
+        return "\(names) \(keys): \(counts)".shown
     }
 
     private static func sum(_ report: VerifyReport) -> String {

@@ -92,11 +92,11 @@ public struct Walrelay: AsyncParsableCommand {
     private static func report(_ error: any Error) -> Int32 {
         if let error = error as? WalrelayError {
             guard error.exit != .success else { return ExitCode.success.rawValue }
-            writeError("walrelay: \(error)\n")
+            writeError(TerminalText.error(error))
             return error.exit.rawValue
         }
         let code = exitCode(for: error)
-        let message = fullMessage(for: error)
+        let message = fullMessage(for: error).shownInLines
         if code.isSuccess {
             print(message)
             return ExitCode.success.rawValue

@@ -3,6 +3,7 @@
 // Which path answers what. Knows nothing of sockets or of the HTTP library: method and path in,
 // reply out.
 
+import ChangeModel
 import Foundation
 import Pipeline
 
@@ -18,7 +19,7 @@ struct HealthReply: Sendable {
         HealthReply(
             code: code,
             contentType: "text/plain; charset=utf-8",
-            body: LogText.escapeControls(line) + "\n"
+            body: line.shown + "\n"
         )
     }
 }
@@ -65,7 +66,7 @@ struct HealthRoutes: Sendable {
         return HealthReply(
             code: 200,
             contentType: "application/json",
-            body: String(decoding: data, as: UTF8.self) + "\n"
+            body: String(decoding: data, as: UTF8.self).shownJSON + "\n"
         )
     }
 

@@ -8,6 +8,7 @@
 //
 // Keys of metadata stand in order; one that would hide ts, level, logger or msg gets a "_" behind.
 
+import ChangeModel
 import Logging
 import Pipeline
 
@@ -45,10 +46,10 @@ struct LogStyle: Sendable {
         let name = entry.level.shortName
         let level = name + String(repeating: " ", count: max(0, 5 - name.utf8.count))
         var line = isJournal ? "" : "\(time) \(paint(level, entry.level)) "
-        line += LogText.escapeControls(LogText.bounded(entry.message))
+        line += LogText.bounded(entry.message).shown
         if repeated > 0 { line += " (repeated \(repeated) times)" }
         for (key, value) in entry.metadata.sorted(by: { $0.key < $1.key }) {
-            line += " \(LogText.escapeControls(key))=\(Self.value(value))"
+            line += " \(key.shown)=\(Self.value(value))"
         }
         return line
     }

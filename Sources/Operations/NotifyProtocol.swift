@@ -11,6 +11,7 @@
 // When a part of the pipeline is stalled, nothing is extended and no WATCHDOG=1 is sent: that
 // silence is what makes systemd restart the service.
 
+import ChangeModel
 import Pipeline
 
 /// The machine behind SystemdNotifier; its caller keeps the new state only once a message is sent.
@@ -99,7 +100,7 @@ enum StatusLine {
             case .stopping: "stopping: draining to \(status.stream.receivedLSN ?? "the end")"
             case .failed: "failed" + reason(status)
             }
-        return LogText.bounded(LogText.escapeControls(line), byteLimit: 1024)
+        return LogText.bounded(line.shown, byteLimit: 1024)
     }
 
     private static func snapshot(_ tables: [TaskStatus.Snapshot.Table]) -> String {

@@ -208,7 +208,7 @@ extension TaskRunner {
     private func isLeftToStream(_ finding: Finding, known: [Relation]) -> Bool {
         if finding.id == "slot.active" { return true }
         return finding.id == "table.missing"
-            && known.contains { $0.qualifiedName == finding.subject }
+            && known.contains { ExactText($0.qualifiedName) == ExactText(finding.subject) }
     }
 
     func ensurePublication(

@@ -2,6 +2,7 @@
 //
 // From what the rooms below report to what the status shows.
 
+import ChangeModel
 import Sink
 import Snapshot
 
@@ -34,7 +35,9 @@ extension StatusBoard {
             bytesCopied: Int(clamping: progress.bytesCopied)
         )
         update { status in
-            if let index = status.snapshot.tables.firstIndex(where: { $0.table == row.table }) {
+            if let index = status.snapshot.tables.firstIndex(where: {
+                ExactText($0.table) == ExactText(row.table)
+            }) {
                 status.snapshot.tables[index] = row
             } else {
                 status.snapshot.tables.append(row)

@@ -19,8 +19,8 @@ struct CatalogRelation: Sendable {
     }
 
     var oid: UInt32
-    var schema: String
-    var name: String
+    @ExactText var schema: String
+    @ExactText var name: String
     var kind: Kind
     /// `pg_class.relpersistence`: p, u or t.
     var persistence: String
@@ -55,7 +55,7 @@ struct CatalogListing: Sendable {
     private let index: [UInt32: Int]
     private let parents: [UInt32: [UInt32]]
     private let children: [UInt32: [UInt32]]
-    private let hypertables: Set<String>
+    private let hypertables: Set<ExactText>
 
     /// Reads pg_class and pg_inherits; blocks.
     init(on connection: borrowing Connection) throws(PostgresError) {
@@ -109,7 +109,7 @@ struct CatalogListing: Sendable {
     private static func hypertables(
         among relations: [CatalogRelation],
         on connection: borrowing Connection
-    ) throws(PostgresError) -> Set<String> {
+    ) throws(PostgresError) -> Set<ExactText> {
         let list = relations.first {
             $0.schema == "_timescaledb_catalog" && $0.name == "hypertable"
         }
@@ -127,7 +127,7 @@ struct CatalogListing: Sendable {
             "SELECT schema_name, table_name FROM _timescaledb_catalog.hypertable"
         )
         return Set(
-            (0..<rows.count).map { SQL.identifier(rows.text($0, 0), rows.text($0, 1)) }
+            exactly: (0..<rows.count).map { SQL.identifier(rows.text($0, 0), rows.text($0, 1)) }
         )
     }
 
@@ -138,7 +138,7 @@ struct CatalogListing: Sendable {
 
     /// The relation of a name.
     func relation(schema: String, name: String) -> CatalogRelation? {
-        relations.first { $0.schema == schema && $0.name == name }
+        relations.first { $0.$schema == ExactText(schema) && $0.$name == ExactText(name) }
     }
 
     /// The tables that a relation is a partition of, the nearest first.

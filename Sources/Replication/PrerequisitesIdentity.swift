@@ -88,13 +88,13 @@ struct IdentityCheck: Sendable {
     /// The cheapest identity that the table can have.
     private func identityStatement(_ relation: CatalogRelation) -> String {
         let required = Set(columns.of(relation.oid).filter(\.isRequired).map(\.number))
-        let alter = "ALTER TABLE \(SQL.identifier(relation.schema, relation.name)) REPLICA IDENTITY"
+        let alter = "ALTER TABLE \(SQL.shown(relation.schema, relation.name)) REPLICA IDENTITY"
         let usable = keys.of(relation.oid).filter { key in
             key.isImmediate && key.isValid && key.isPlain
                 && key.columns.allSatisfy { required.contains($0) }
         }
         if usable.contains(where: \.isPrimary) { return "\(alter) DEFAULT;" }
-        if let index = usable.first { return "\(alter) USING INDEX \(SQL.identifier(index.name));" }
+        if let index = usable.first { return "\(alter) USING INDEX \(SQL.shown(index.name));" }
         return "\(alter) FULL;"
     }
 
@@ -116,8 +116,8 @@ struct IdentityCheck: Sendable {
                 + Prose.list(bad.map(\.name)),
             mend: isFull
                 ? "give it a primary key of other columns; then ALTER TABLE "
-                    + "\(SQL.identifier(relation.schema, relation.name)) REPLICA IDENTITY DEFAULT;"
-                : "ALTER TABLE \(SQL.identifier(relation.schema, relation.name)) REPLICA IDENTITY "
+                    + "\(SQL.shown(relation.schema, relation.name)) REPLICA IDENTITY DEFAULT;"
+                : "ALTER TABLE \(SQL.shown(relation.schema, relation.name)) REPLICA IDENTITY "
                     + "USING INDEX …; with a unique index of other columns"
         )
     }
@@ -153,7 +153,7 @@ struct IdentityCheck: Sendable {
             )
         }
         let all = columns.of(table.relation.oid)
-        let known = Set(all.map(\.name))
+        let known = Set(exactly: all.map(\.name))
         let unknown = wanted.filter { !known.contains($0) }
         if let name = unknown.first {
             let nearest = Prose.nearest(to: name, among: all.map(\.name)).first
@@ -178,7 +178,7 @@ struct IdentityCheck: Sendable {
                     + "the application's UPDATE and DELETE fail",
                 identityStatement(full).hasSuffix(" FULL;")
                     ? "give it a primary key; then ALTER TABLE "
-                        + "\(SQL.identifier(full.schema, full.name)) REPLICA IDENTITY DEFAULT;"
+                        + "\(SQL.shown(full.schema, full.name)) REPLICA IDENTITY DEFAULT;"
                     : identityStatement(full)
             )
         }
@@ -237,7 +237,7 @@ struct IdentityCheck: Sendable {
                     found: "its row filter uses columns that are not of the replica identity "
                         + "(\(names.joined(separator: ", "))): the application's UPDATE and "
                         + "DELETE would fail",
-                    mend: "ALTER TABLE \(SQL.identifier(relation.schema, relation.name)) "
+                    mend: "ALTER TABLE \(SQL.shown(relation.schema, relation.name)) "
                         + "REPLICA IDENTITY FULL;"
                 )
             ]

@@ -77,8 +77,8 @@ extension CheckedSource {
                 .failed,
                 subject: subject,
                 found: "\(role.name) may not create publications",
-                mend: "GRANT CREATE ON DATABASE \(SQL.identifier(facts.database)) TO "
-                    + "\(SQL.identifier(role.name));"
+                mend: "GRANT CREATE ON DATABASE \(SQL.shown(facts.database)) TO "
+                    + "\(SQL.shown(role.name));"
             )
     }
 
@@ -146,7 +146,7 @@ extension CheckedSource {
                     subject: subject,
                     found: "absent, but slot \(slot.name) exists: what was written since cannot "
                         + "be decoded any more",
-                    mend: "SELECT pg_drop_replication_slot(\(SQL.literal(slot.name))); -- then "
+                    mend: "SELECT pg_drop_replication_slot(\(SQL.shownLiteral(slot.name))); -- then "
                         + "run the task anew, with a new snapshot"
                 )
             ]
@@ -206,7 +206,7 @@ extension CheckedSource {
         guard let slot else {
             return [Finding("slot", .ok, subject: subject, found: "absent, will be created")]
         }
-        let drop = "SELECT pg_drop_replication_slot(\(SQL.literal(slot.name)));"
+        let drop = "SELECT pg_drop_replication_slot(\(SQL.shownLiteral(slot.name)));"
         if let (id, found) = slotObstacle(slot) {
             return [Finding(id, .failed, subject: subject, found: found, mend: drop)]
         }

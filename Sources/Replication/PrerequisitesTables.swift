@@ -105,8 +105,8 @@ extension CheckedSource {
             to: "\(schema).\(name)",
             among: candidates.map(\.qualifiedName)
         )
-        var seen: Set<String> = []
-        return Array((namesakes + alike).filter { seen.insert($0).inserted }.prefix(3))
+        var seen: Set<ExactText> = []
+        return Array((namesakes + alike).filter { seen.insert(ExactText($0)).inserted }.prefix(3))
     }
 
     // MARK: Kinds
@@ -159,7 +159,7 @@ extension CheckedSource {
     }
 
     private func mend(_ reason: Unfitness, _ relation: CatalogRelation) -> String {
-        let name = SQL.identifier(relation.schema, relation.name)
+        let name = SQL.shown(relation.schema, relation.name)
         switch reason {
         case .unlogged: return "ALTER TABLE \(name) SET LOGGED;"
         case .view, .materializedView: return "include the tables that it reads instead"
@@ -227,8 +227,8 @@ extension CheckedSource {
         guard let relation = listing.relation(table.relation.oid) else { return [] }
         guard table.isPartitioned else { return [inheritance(of: relation)].compactMap { $0 } }
         return listing.leaves(of: relation).compactMap { leaf in
-            let name = SQL.identifier(leaf.schema, leaf.name)
-            let parent = SQL.identifier(relation.schema, relation.name)
+            let name = SQL.shown(leaf.schema, leaf.name)
+            let parent = SQL.shown(relation.schema, relation.name)
             if leaf.kind == .foreign {
                 return Finding(
                     "table.foreign_partition",
@@ -266,9 +266,9 @@ extension CheckedSource {
     }
 
     private func accessFindings(of table: SourceTable) -> [Finding] {
-        let role = SQL.identifier(role.name)
+        let role = SQL.shown(role.name)
         var findings: [Finding] = []
-        var schemas: Set<String> = []
+        var schemas: Set<ExactText> = []
         // A snapshot reads the partitions themselves, so their own privileges count.
         let own = SourceTable.Storage(
             oid: table.relation.oid,
@@ -281,14 +281,14 @@ extension CheckedSource {
         for part in parts {
             guard let access = access[part.oid] else { continue }
             let subject = "\(part.schema).\(part.name)"
-            if !access.mayUseSchema, schemas.insert(part.schema).inserted {
+            if !access.mayUseSchema, schemas.insert(ExactText(part.schema)).inserted {
                 findings.append(
                     Finding(
                         "table.usage",
                         .failed,
                         subject: subject,
                         found: "\(self.role.name) may not use schema \(part.schema)",
-                        mend: "GRANT USAGE ON SCHEMA \(SQL.identifier(part.schema)) TO \(role);"
+                        mend: "GRANT USAGE ON SCHEMA \(SQL.shown(part.schema)) TO \(role);"
                     )
                 )
             }
@@ -299,7 +299,7 @@ extension CheckedSource {
                         .failed,
                         subject: subject,
                         found: "\(self.role.name) may not read it",
-                        mend: "GRANT SELECT ON \(SQL.identifier(part.schema, part.name)) TO "
+                        mend: "GRANT SELECT ON \(SQL.shown(part.schema, part.name)) TO "
                             + "\(role);"
                     )
                 )

@@ -40,7 +40,7 @@ enum Provider: String, Sendable, CaseIterable {
     ) -> String {
         switch self {
         case .plain:
-            let statement = "ALTER SYSTEM SET \(name) = \(SQL.literal(spoken ?? value));"
+            let statement = "ALTER SYSTEM SET \(name) = \(SQL.shownLiteral(spoken ?? value));"
             return needsRestart
                 ? "\(statement) -- then restart the server"
                 : "\(statement) SELECT pg_reload_conf();"
@@ -67,9 +67,9 @@ enum Provider: String, Sendable, CaseIterable {
     /// How a role is allowed to replicate.
     func allowReplication(to role: String) -> String {
         switch self {
-        case .plain, .azure, .supabase: "ALTER ROLE \(SQL.identifier(role)) WITH REPLICATION;"
-        case .rds: "GRANT rds_replication TO \(SQL.identifier(role));"
-        case .cloudSQL: "ALTER USER \(SQL.identifier(role)) WITH REPLICATION;"
+        case .plain, .azure, .supabase: "ALTER ROLE \(SQL.shown(role)) WITH REPLICATION;"
+        case .rds: "GRANT rds_replication TO \(SQL.shown(role));"
+        case .cloudSQL: "ALTER USER \(SQL.shown(role)) WITH REPLICATION;"
         }
     }
 }

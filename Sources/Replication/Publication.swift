@@ -225,7 +225,7 @@ extension Publication {
         tables: [SourceTable],
         serverVersion: Int
     ) -> String {
-        "CREATE PUBLICATION \(SQL.identifier(name)) FOR "
+        "CREATE PUBLICATION \(SQL.shown(name)) FOR "
             + tableList(tables, serverVersion: serverVersion)
             + " WITH (\(options(serverVersion)));"
     }
@@ -237,7 +237,7 @@ extension Publication {
         tables: [SourceTable],
         serverVersion: Int
     ) -> String {
-        let name = SQL.identifier(state.name)
+        let name = SQL.shown(state.name)
         let setTables =
             "ALTER PUBLICATION \(name) SET \(tableList(tables, serverVersion: serverVersion));"
         if fit.options.isEmpty { return setTables }
@@ -256,10 +256,10 @@ extension Publication {
 
     private static func tableList(_ tables: [SourceTable], serverVersion: Int) -> String {
         let entries = tables.map { table in
-            var text = "ONLY \(SQL.identifier(table.relation.schema, table.relation.name))"
+            var text = "ONLY \(SQL.shown(table.relation.schema, table.relation.name))"
             guard serverVersion >= 150_000 else { return text }
             if table.columnList != nil {
-                let columns = table.relation.columns.map { SQL.identifier($0.name) }
+                let columns = table.relation.columns.map { SQL.shown($0.name) }
                 text += " (\(columns.joined(separator: ", ")))"
             }
             // The line break ends a comment that the filter may end in.

@@ -14,7 +14,7 @@ struct PublicationState: Sendable, Equatable {
         var schema: String
         var name: String
         /// The published columns' names; `nil` before 15, where all are published.
-        var columns: Set<String>?
+        var columns: Set<ExactText>?
         /// Whether the publication names the columns, so that a new one is left out.
         var hasColumnList: Bool
         /// The row filter in the server's words.
@@ -122,7 +122,7 @@ struct PublicationState: Sendable, Equatable {
         )
         for row in 0..<columns.count {
             guard let oid = columns.oid(row, 0) else { continue }
-            members[oid]?.columns?.insert(columns.text(row, 1))
+            members[oid]?.columns?.insert(ExactText(columns.text(row, 1)))
         }
         return members
     }
@@ -206,7 +206,7 @@ extension PublicationState {
         }
         for table in tables {
             guard let member = members[table.relation.oid] else { continue }
-            let columns = Set(table.relation.columns.map(\.name))
+            let columns = Set(table.relation.columns.map(\.$name))
             if member.hasColumnList != (table.columnList != nil)
                 || (member.hasColumnList && member.columns != columns)
             {

@@ -27,17 +27,17 @@ public enum SchemaGuard {
         nameType: (Column) -> String = SchemaGuard.typeText
     ) -> RelationChange {
         var faults: [String] = []
-        if (old.schema, old.name) != (new.schema, new.name) {
+        if (old.$schema, old.$name) != (new.$schema, new.$name) {
             faults.append("the table was renamed from \(old.qualifiedName) to \(new.qualifiedName)")
         }
         let newColumns = Dictionary(
-            new.columns.map { ($0.name, $0) },
+            new.columns.map { ($0.$name, $0) },
             uniquingKeysWith: { first, _ in first }
         )
-        let oldNames = Set(old.columns.map(\.name))
-        let added = new.columns.filter { !oldNames.contains($0.name) }
+        let oldNames = Set(old.columns.map(\.$name))
+        let added = new.columns.filter { !oldNames.contains($0.$name) }
         for column in old.columns {
-            guard let now = newColumns[column.name] else {
+            guard let now = newColumns[column.$name] else {
                 faults.append(missing(column, perhaps: added))
                 continue
             }
@@ -48,7 +48,7 @@ public enum SchemaGuard {
                 )
             }
         }
-        if let fault = keyChange(old, new, addedNames: Set(added.map(\.name))) {
+        if let fault = keyChange(old, new, addedNames: Set(added.map(\.$name))) {
             faults.append(fault)
         }
         if faults.isEmpty, !keepsOrder(old, new) {
@@ -70,10 +70,10 @@ public enum SchemaGuard {
     private static func keyChange(
         _ old: Relation,
         _ new: Relation,
-        addedNames: Set<String>
+        addedNames: Set<ExactText>
     ) -> String? {
-        func key(_ relation: Relation) -> [String] {
-            relation.columns.filter(\.isKey).map(\.name)
+        func key(_ relation: Relation) -> [ExactText] {
+            relation.columns.filter(\.isKey).map(\.$name)
         }
         // Under FULL every column counts as key, an added one too: that is no change of the key.
         let isFull = old.replicaIdentity == .full && new.replicaIdentity == .full
@@ -83,8 +83,8 @@ public enum SchemaGuard {
     }
 
     private static func keepsOrder(_ old: Relation, _ new: Relation) -> Bool {
-        let oldNames = Set(old.columns.map(\.name))
-        return old.columns.map(\.name) == new.columns.map(\.name).filter(oldNames.contains)
+        let oldNames = Set(old.columns.map(\.$name))
+        return old.columns.map(\.$name) == new.columns.map(\.$name).filter { oldNames.contains($0) }
     }
 
     /// A column's type where its name cannot be had.

@@ -53,7 +53,7 @@ final class FaultLog {
             ($0.element.position, $0.offset) < ($1.element.position, $1.offset)
         }
         var lines = sorted.prefix(Self.shownLimit).map { _, fault in
-            "\(file):\(fault.position.line):\(fault.position.column): \(fault.message)"
+            "\(file.shown):\(fault.position.line):\(fault.position.column): \(fault.message)"
         }
         if sorted.count > lines.count {
             lines.append("\(file): and \(sorted.count - lines.count) more faults")
@@ -70,13 +70,6 @@ final class FaultLog {
 /// A text of the file as a fault shows it: in quotes, on one line, cut after 60 characters.
 func shown(_ text: String) -> String {
     let start = String(String.UnicodeScalarView(text.unicodeScalars.prefix(60)))
-    return "\"\(onOneLine(start))" + (text.unicodeScalars.count > 60 ? "…\"" : "\"")
+    return "\"\(start.shown)" + (text.unicodeScalars.count > 60 ? "…\"" : "\"")
 }
 
-/// A text without control characters: a fault is one line, whatever stands in the file.
-func onOneLine(_ text: String) -> String {
-    text.unicodeScalars.reduce(into: "") { line, scalar in
-        let isControl = scalar.properties.generalCategory == .control
-        line += isControl ? scalar.escaped(asASCII: true) : String(scalar)
-    }
-}

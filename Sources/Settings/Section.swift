@@ -5,6 +5,8 @@
 // asked for. Each reading gives nil after it has logged a fault, so the faults of a whole document
 // are found in one pass: what it says is complete if and only if the log is empty.
 
+import ChangeModel
+
 /// What all sections of one reading share.
 struct ReadingContext {
     let faults: FaultLog
@@ -255,7 +257,7 @@ final class Section {
 
     /// A key with the path before it.
     func pathOf(_ key: String) -> String {
-        path.isEmpty ? onOneLine(key) : "\(path).\(onOneLine(key))"
+        path.isEmpty ? key.shown : "\(path).\(key.shown)"
     }
 
     /// " in sink.kafka", nothing for the root.

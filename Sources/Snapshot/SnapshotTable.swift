@@ -26,7 +26,7 @@ public struct SnapshotTable: Sendable {
     /// The key's column, where the key is one column of whole numbers.
     var wholeNumberKey: String? {
         guard source.relation.primaryKey.count == 1, let key = source.relation.primaryKey.first,
-            let index = relation.relation.columns.firstIndex(where: { $0.name == key }),
+            let index = relation.relation.columns.firstIndex(where: { $0.$name == ExactText(key) }),
             relation.types[index] == .integer
         else { return nil }
         return key

@@ -100,12 +100,12 @@ extension TableGuard {
             while: .checking
         )
         struct Found {
-            var columns: [String: (type: Int64?, modifier: Int64?, isGenerated: Bool)] = [:]
+            var columns: [ExactText: (type: Int64?, modifier: Int64?, isGenerated: Bool)] = [:]
         }
         var found: [Int64: Found] = [:]
         for row in 0..<rows.count {
             guard let oid = rows.integer(row, 0) else { continue }
-            found[oid, default: Found()].columns[rows.text(row, 1)] = (
+            found[oid, default: Found()].columns[ExactText(rows.text(row, 1))] = (
                 rows.integer(row, 2), rows.integer(row, 3), rows.flag(row, 4)
             )
         }
@@ -113,7 +113,7 @@ extension TableGuard {
             let relation = table.relation.relation
             var rest = found[Int64(table.source.relation.oid)]?.columns ?? [:]
             for column in relation.columns {
-                let now = rest.removeValue(forKey: column.name)
+                let now = rest.removeValue(forKey: column.$name)
                 guard let now, now.type == Int64(column.typeOID),
                     now.modifier == Int64(column.typeModifier)
                 else { throw columnFault(column.name, of: relation) }
@@ -121,7 +121,7 @@ extension TableGuard {
             }
             guard table.source.columnList == nil else { continue }
             if let added = rest.first(where: { !$0.value.isGenerated })?.key {
-                throw columnFault(added, of: relation)
+                throw columnFault(added.wrappedValue, of: relation)
             }
         }
         return findings

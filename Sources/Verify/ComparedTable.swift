@@ -11,7 +11,7 @@ import Replication
 struct ComparedTable: Sendable {
     /// A column that both have.
     struct Column: Sendable {
-        var name: String
+        @ExactText var name: String
         /// What a text is cast to, on the source and on the target: `format_type(oid, -1)`.
         var castTypes: [String]
         /// The type's OID on the source and on the target.

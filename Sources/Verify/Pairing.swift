@@ -25,12 +25,12 @@ enum Pairing {
         var columns: [ComparedTable.Column] = []
         var notes: [String] = []
         for (index, column) in source.relation.columns.enumerated() {
-            guard let type = types[column.name] else { continue }
-            guard taken.columns.contains(where: { $0.name == column.name }) else {
+            guard let type = types[column.$name] else { continue }
+            guard taken.columns.contains(where: { $0.$name == column.$name }) else {
                 notes.append("column \"\(column.name)\" is new and not taken yet: not compared")
                 continue
             }
-            guard let other = target.columns[column.name] else {
+            guard let other = target.columns[column.$name] else {
                 throw lacks(
                     "the column \"\(column.name)\" of \(name.schema).\(name.name)",
                     source.relation
@@ -72,9 +72,11 @@ enum Pairing {
             case .full, .nothing: primaryKey
             case .default, .index:
                 // In the order of the index, where that is known.
-                Set(identity) == Set(primaryKey) ? primaryKey : identity
+                Set(exactly: identity) == Set(exactly: primaryKey) ? primaryKey : identity
             }
-        let indices = names.compactMap { name in columns.firstIndex { $0.name == name } }
+        let indices = names.compactMap { name in
+            columns.firstIndex { $0.$name == ExactText(name) }
+        }
         return indices.count == names.count ? indices : []
     }
 

@@ -15,7 +15,7 @@ import Replication
 /// What a round did.
 struct RepairOutcome {
     /// By the source's table.
-    var mended: [String: VerifyReport.Mended] = [:]
+    var mended: [ExactText: VerifyReport.Mended] = [:]
     /// How long the task was held back.
     var held: Duration = .zero
 }
@@ -87,7 +87,7 @@ struct RepairRound {
                     sourceCounts: counts[table.source.relation.oid] ?? [:],
                     while: { !hold.isOver }
                 )
-                if mended.count > 0 { hold.outcome.mended[table.name] = mended }
+                if mended.count > 0 { hold.outcome.mended[ExactText(table.name)] = mended }
             }
         }
     }

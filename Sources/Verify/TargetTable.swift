@@ -18,7 +18,7 @@ struct TargetTable: Sendable {
     var schema: String
     var name: String
     var isPartitioned: Bool
-    var columns: [String: Column]
+    var columns: [ExactText: Column]
     var storage: [SourceTable.Storage]
 
     /// `"schema"."name"`.
@@ -74,7 +74,7 @@ struct TargetTable: Sendable {
     static func columns(
         of oid: UInt32,
         on session: Session
-    ) throws(WalrelayError) -> [String: Column] {
+    ) throws(WalrelayError) -> [ExactText: Column] {
         let rows = try session.query(
             """
             SELECT attname, atttypid, pg_catalog.format_type(atttypid, -1) \
@@ -83,9 +83,9 @@ struct TargetTable: Sendable {
             """,
             while: "looking up columns of the \(session.side)"
         )
-        var columns: [String: Column] = [:]
+        var columns: [ExactText: Column] = [:]
         for row in 0..<rows.count {
-            columns[rows.text(row, 0)] = Column(
+            columns[ExactText(rows.text(row, 0))] = Column(
                 typeOID: UInt32(truncatingIfNeeded: rows.integer(row, 1) ?? 0),
                 castType: rows.text(row, 2)
             )

@@ -218,19 +218,19 @@ public final class Verification: Sendable {
 
     private func repair(_ report: inout VerifyReport, _ first: Found) throws {
         var found = first
-        var mended: [String: VerifyReport.Mended] = [:]
+        var mended: [ExactText: VerifyReport.Mended] = [:]
         for _ in 0..<Self.roundLimit {
             let round = try RepairRound(self).run(found)
             report.heldSeconds = max(report.heldSeconds, Self.seconds(round.held))
             for (name, count) in round.mended { mended[name, default: .init()].add(count) }
             let (again, left) = try compare(only: Set(found.keys))
             for table in again.tables {
-                guard let index = report.tables.firstIndex(where: { $0.table == table.table })
+                guard let index = report.tables.firstIndex(where: { $0.$table == table.$table })
                 else { continue }
                 report.tables[index] = table
             }
             for index in report.tables.indices {
-                report.tables[index].mended = mended[report.tables[index].table]
+                report.tables[index].mended = mended[report.tables[index].$table]
             }
             (report.sourceLSN, report.targetLSN) = (again.sourceLSN, again.targetLSN)
             report.changesBetween = again.changesBetween

@@ -2,12 +2,14 @@
 //
 // What a comparison has found, for people and for programs.
 
+public import ChangeModel
+
 /// What became of a whole comparison.
 public struct VerifyReport: Sendable, Codable {
     /// What became of one table.
     public struct Table: Sendable, Codable {
         /// `schema.name` on the source.
-        public var table: String
+        @ExactText public var table: String
         /// `schema.name` on the target.
         public var target: String
         /// Rows that the target should hold.

@@ -8,7 +8,7 @@ import LibPQ
 /// A column of a relation.
 struct SourceColumn: Sendable, Equatable {
     /// Its name, as the catalog has it.
-    var name: String
+    @ExactText var name: String
     /// Its type, spelt so that a cast to it changes no value: `bpchar`, not `character`.
     var type: String
     /// Its collation, quoted; nil where it has none or the database's.
@@ -58,9 +58,9 @@ struct SourceRelation: Sendable, Equatable {
 
     /// The column that somebody wrote as `text`: the exact name first, then as SQL reads it.
     func column(_ text: String) -> SourceColumn? {
-        if let column = columns.first(where: { $0.name == text }) { return column }
+        if let column = columns.first(where: { $0.$name == ExactText(text) }) { return column }
         guard let name = WrittenName(text), name.parts.count == 1 else { return nil }
-        return columns.first { $0.name == name.parts[0].folded }
+        return columns.first { $0.$name == ExactText(name.parts[0].folded) }
     }
 
     /// What to say of columns that are not there.

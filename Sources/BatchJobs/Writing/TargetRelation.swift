@@ -108,10 +108,10 @@ struct TargetRelation: Sendable, CustomStringConvertible {
     ///
     /// Its exact spelling comes first, then what SQL makes of it.
     func place(of spelling: String) -> Int? {
-        let names = columns.map(\.written.name)
-        if let place = names.firstIndex(of: spelling) { return place }
+        let names = columns.map { ExactText($0.written.name) }
+        if let place = names.firstIndex(of: ExactText(spelling)) { return place }
         guard let written = WrittenName(spelling), written.parts.count == 1 else { return nil }
-        return names.firstIndex(of: written.parts[0].folded)
+        return names.firstIndex(of: ExactText(written.parts[0].folded))
     }
 
     /// The error for a column that is not there.

@@ -247,10 +247,11 @@ final class Applier {
         table: (RelationVersion) throws -> TargetTable
     ) throws {
         var names: [String] = []
+        var seen: Set<ExactText> = []
         for index in run {
             let relation = batch.relations[Int(batch.changes[index].relation)]
             let name = try table(relation).qualifiedName
-            if !names.contains(name) { names.append(name) }
+            if seen.insert(ExactText(name)).inserted { names.append(name) }
         }
         let list = names.joined(separator: ", ")
         do {

@@ -68,7 +68,7 @@ struct RowRefusal {
                 "sink.key_not_sent",
                 exit: .refused,
                 message,
-                hint: "on the source: ALTER TABLE \(SQL.identifier(source.schema, source.name)) "
+                hint: "on the source: ALTER TABLE \(SQL.shown(source.schema, source.name)) "
                     + "REPLICA IDENTITY FULL; changes that were made before stay as they are"
             )
         case nil:

@@ -21,7 +21,7 @@ struct AddedColumnHistory {
         var holdsRows: Bool
     }
 
-    private var entries: [String: [Entry]] = [:]
+    private var entries: [ExactText: [Entry]] = [:]
     /// Before 11 by the texts of the defaults; evaluated there, since they are literals.
     private var literals: [String: String] = [:]
 
@@ -46,7 +46,7 @@ struct AddedColumnHistory {
             """
         )
         for row in 0..<rows.count {
-            entries[rows.text(row, 0), default: []].append(
+            entries[ExactText(rows.text(row, 0)), default: []].append(
                 Entry(
                     type: rows.oid(row, 1),
                     missing: rows.value(row, 2),
@@ -67,7 +67,7 @@ struct AddedColumnHistory {
     /// What older rows have in the columns, in their order.
     func fills(of columns: [Column]) -> [AddedColumns.Fill] {
         columns.map { column in
-            let there = (entries[column.name] ?? []).filter { $0.type == column.typeOID }
+            let there = (entries[column.$name] ?? []).filter { $0.type == column.typeOID }
             guard !there.isEmpty else { return .unknown }
             let storage = there.filter(\.holdsRows)
             let values = Set(storage.compactMap { $0.missing ?? literal(of: $0) })

@@ -86,7 +86,7 @@ struct AddedColumns: Sendable {
     ) throws(PostgresError) -> [Column] {
         guard let oid = try TargetCatalog.oids(of: [name], on: target)[name] else { return [] }
         let there = try TargetColumn.read(of: [oid], on: target)[oid] ?? [:]
-        return relation.columns.filter { there[$0.name] == nil }
+        return relation.columns.filter { there[$0.$name] == nil }
     }
 
     /// Never NOT NULL: the source may have made it so later, after rows with NULL.

@@ -6,7 +6,7 @@ import LibPQ
 /// A live column of a table, as either server's catalog describes it.
 struct CatalogColumn: Sendable {
     var number: Int16
-    var name: String
+    @ExactText var name: String
     var type: TypeUse
     /// Whether it is declared NOT NULL and every row is known to keep to it.
     var isRequired: Bool

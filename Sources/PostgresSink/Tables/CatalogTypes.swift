@@ -33,7 +33,7 @@ struct CatalogType: Sendable {
 
     var oid: UInt32
     var schema: String
-    var name: String
+    @ExactText var name: String
     var kind: TypeEntry.Kind
     /// The element's OID for a true array, otherwise 0.
     var element: UInt32 = 0

@@ -20,7 +20,7 @@ private struct Definitions {
     }
 
     struct Constraint {
-        var name: String
+        @ExactText var name: String
         /// `pg_constraint.contype`: u, x, c or f.
         var kind: String
         /// Whether its index is the one that the replica identity goes by.
@@ -185,7 +185,7 @@ extension TableMaker.IndexPlan {
             return
         }
         let definition = key.head + referred.sql + key.definition.dropFirst(head.count)
-        guard !existing.constraints.contains(where: { $0.kind == "f" && $0.name == key.name })
+        guard !existing.constraints.contains(where: { $0.kind == "f" && $0.$name == key.$name })
         else { return }
         let name = SQL.identifier(key.name)
         foreignKeys.append(

@@ -69,7 +69,7 @@ extension TableMaker {
         taken: inout TakenNames
     ) -> [TargetStatement] {
         var statements: [TargetStatement] = []
-        var keys = there.filter(\.identifies).map { Set($0.columns) }
+        var keys = there.filter(\.identifies).map { Set(exactly: $0.columns) }
         if let primary = definition.primaryKey, !there.contains(where: \.isPrimary) {
             let name = taken.take(primary.name, in: table.schema, prefix: "CONSTRAINT ")
             // Checked at the end only, as at the source, where two rows may change places.
@@ -82,10 +82,10 @@ extension TableMaker {
                         + "(\(Listing.columns(primary.columns)))\(deferral)"
                 )
             )
-            if primary.isImmediate { keys.append(Set(primary.columns)) }
+            if primary.isImmediate { keys.append(Set(exactly: primary.columns)) }
         }
         let identity = definition.identityColumns
-        if !identity.isEmpty, !keys.contains(Set(identity)) {
+        if !identity.isEmpty, !keys.contains(Set(exactly: identity)) {
             let index = definition.identityIndex.map { taken.take($0.name, in: table.schema) } ?? ""
             statements.append(
                 TargetStatement(

@@ -148,14 +148,14 @@ extension TableDefinition {
         indexes: [UniqueIndex]
     ) {
         let byName = Dictionary(
-            attributes.map { ($0.name, $0) },
+            attributes.map { ($0.$name, $0) },
             uniquingKeysWith: { first, _ in first }
         )
-        let published = Set(relation.columns.map(\.name))
+        let published = Set(relation.columns.map(\.$name))
         self.relation = relation
         self.isPartitioned = isPartitioned
         columns = relation.columns.map { column in
-            let attribute = byName[column.name]
+            let attribute = byName[column.$name]
             return Column(
                 name: column.name,
                 type: TypeUse(column),
@@ -164,11 +164,11 @@ extension TableDefinition {
                 default: attribute?.default ?? .none
             )
         }
-        let isWhole = attributes.allSatisfy { published.contains($0.name) || $0.isGenerated }
+        let isWhole = attributes.allSatisfy { published.contains($0.$name) || $0.isGenerated }
         var place = 0
         generated = []
         for attribute in isWhole ? attributes : [] {
-            if published.contains(attribute.name) {
+            if published.contains(attribute.$name) {
                 place += 1
             } else if let expression = attribute.expression {
                 generated.append(

@@ -60,14 +60,14 @@ struct TableComparison {
 
     private func accessFindings() -> [Finding] {
         var findings: [Finding] = []
-        let role = SQL.identifier(server.role)
+        let role = SQL.shown(server.role)
         if !there.mayUseSchema {
             findings.append(
                 finding(
                     "target.schema_privileges",
                     .failed,
                     "role \(server.role) may not use the schema",
-                    mend: "GRANT USAGE ON SCHEMA \(SQL.identifier(there.name.schema)) TO \(role);"
+                    mend: "GRANT USAGE ON SCHEMA \(SQL.shown(there.name.schema)) TO \(role);"
                 )
             )
         }
@@ -88,7 +88,7 @@ struct TableComparison {
                     "target.owner",
                     .warning,
                     "belongs to \(there.owner): a column that the source adds will stop the task",
-                    mend: "GRANT \(SQL.identifier(there.owner)) TO \(role);"
+                    mend: "GRANT \(SQL.shown(there.owner)) TO \(role);"
                 )
             )
         }
@@ -120,12 +120,12 @@ struct TableComparison {
 
     private func columnFindings() -> [Finding] {
         let byName = Dictionary(
-            columns.map { ($0.name, $0) },
+            columns.map { ($0.$name, $0) },
             uniquingKeysWith: { first, _ in first }
         )
-        let required = Set(definition?.columns.filter(\.isRequired).map(\.name) ?? [])
+        let required = Set(exactly: definition?.columns.filter(\.isRequired).map(\.name) ?? [])
         let published = relation.columns.flatMap { column in
-            guard let there = byName[column.name] else {
+            guard let there = byName[column.$name] else {
                 let type = types.sql(TypeUse(column))
                 return [
                     finding(
@@ -134,15 +134,15 @@ struct TableComparison {
                         "does not exist",
                         mend: types.preparation(for: [TypeUse(column)])
                             + "ALTER TABLE \(sql) ADD COLUMN "
-                            + "\(SQL.identifier(column.name)) \(type);",
+                            + "\(SQL.shown(column.name)) \(type);",
                         column: column.name
                     )
                 ]
             }
             return publishedFindings(column, there, mayBeNull: !required.contains(column.name))
         }
-        let names = Set(relation.columns.map(\.name))
-        return published + columns.filter { !names.contains($0.name) }.flatMap(extraFindings)
+        let names = Set(relation.columns.map(\.$name))
+        return published + columns.filter { !names.contains($0.$name) }.flatMap(extraFindings)
     }
 
     private func publishedFindings(
@@ -150,7 +150,7 @@ struct TableComparison {
         _ there: CatalogColumn,
         mayBeNull: Bool
     ) -> [Finding] {
-        let alter = "ALTER TABLE \(sql) ALTER COLUMN \(SQL.identifier(there.name))"
+        let alter = "ALTER TABLE \(sql) ALTER COLUMN \(SQL.shown(there.name))"
         var findings: [Finding] = []
         if let fault = fit.fault(TypeUse(column), there.type) {
             findings.append(
@@ -225,7 +225,7 @@ struct TableComparison {
                 "target.column_extra",
                 .failed,
                 "is NOT NULL without a default, and the source has no such column",
-                mend: "ALTER TABLE \(sql) ALTER COLUMN \(SQL.identifier(there.name)) "
+                mend: "ALTER TABLE \(sql) ALTER COLUMN \(SQL.shown(there.name)) "
                     + "DROP NOT NULL;",
                 column: there.name
             )
@@ -237,7 +237,7 @@ struct TableComparison {
     private var keyColumns: [String] {
         let there = columns.map { column in
             (
-                column.name,
+                column.$name,
                 TargetColumn(type: column.type, castType: "", isRequired: column.isRequired)
             )
         }
@@ -296,15 +296,15 @@ struct TableComparison {
                     .failed,
                     "has rewrite rules, which change what is written",
                     mend: "drop them: SELECT rulename FROM pg_rules WHERE schemaname = "
-                        + "\(SQL.literal(there.name.schema)) AND tablename = "
-                        + "\(SQL.literal(there.name.name));"
+                        + "\(SQL.shownLiteral(there.name.schema)) AND tablename = "
+                        + "\(SQL.shownLiteral(there.name.name));"
                 )
             )
         }
         let active =
             server.canUseReplicaRole ? there.triggers.filter(\.firesForReplicas) : there.triggers
         for trigger in active {
-            let name = SQL.identifier(trigger.name)
+            let name = SQL.shown(trigger.name)
             findings.append(
                 server.canUseReplicaRole
                     ? finding(
@@ -325,7 +325,7 @@ struct TableComparison {
             )
         }
         for key in server.canUseReplicaRole ? [] : there.foreignKeys {
-            let name = SQL.identifier(key.name)
+            let name = SQL.shown(key.name)
             findings.append(
                 finding(
                     "target.foreign_key",

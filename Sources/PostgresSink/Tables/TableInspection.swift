@@ -95,9 +95,9 @@ struct TableInspection: Sendable {
         on target: borrowing Connection
     ) throws(PostgresError) -> [Finding] {
         var findings: [Finding] = []
-        var wanted: Set = [CheckpointTable.schema]
+        var wanted: Set<ExactText> = [ExactText(CheckpointTable.schema)]
         if createTables, !missing.isEmpty {
-            wanted.formUnion(missing.map { naming.target(of: $0).schema })
+            wanted.formUnion(missing.map { naming.target(of: $0).$schema })
             wanted.formUnion(types.missingSchemas)
             findings += types.findings
             findings += types.notices.map {
@@ -108,13 +108,13 @@ struct TableInspection: Sendable {
             """
             SELECT nspname, pg_catalog.has_schema_privilege(oid, 'CREATE') \
             AND pg_catalog.has_schema_privilege(oid, 'USAGE') FROM pg_catalog.pg_namespace \
-            WHERE nspname IN (\(SQL.literals(wanted.sorted())))
+            WHERE nspname IN (\(SQL.literals(wanted.sorted().map(\.wrappedValue))))
             """
         )
-        let role = SQL.identifier(server.role)
+        let role = SQL.shown(server.role)
         for row in 0..<rows.count {
             let schema = rows.text(row, 0)
-            wanted.remove(schema)
+            wanted.remove(ExactText(schema))
             guard !rows.flag(row, 1) else { continue }
             findings.append(
                 Finding(
@@ -122,7 +122,7 @@ struct TableInspection: Sendable {
                     .failed,
                     subject: "schema \(schema)",
                     found: "role \(server.role) may not make tables in it",
-                    mend: "GRANT USAGE, CREATE ON SCHEMA \(SQL.identifier(schema)) TO \(role);"
+                    mend: "GRANT USAGE, CREATE ON SCHEMA \(SQL.shown(schema)) TO \(role);"
                 )
             )
         }
@@ -133,8 +133,8 @@ struct TableInspection: Sendable {
                     .failed,
                     subject: "database \(server.database)",
                     found: "role \(server.role) may not make the schemas "
-                        + Prose.list(wanted.sorted()),
-                    mend: "GRANT CREATE ON DATABASE \(SQL.identifier(server.database)) TO \(role);"
+                        + Prose.list(wanted.sorted().map(\.wrappedValue)),
+                    mend: "GRANT CREATE ON DATABASE \(SQL.shown(server.database)) TO \(role);"
                 )
             )
         }

@@ -32,7 +32,7 @@ struct TableMaker {
             let uses = missing.flatMap { $0.columns.map(\.type) + $0.generated.map(\.type) }
             return try TargetTypes(of: uses, from: source.types, naming: naming, on: target)
         }
-        let schemas = types.missingSchemas.union(missing.map { self.target(of: $0).schema })
+        let schemas = types.missingSchemas.union(missing.map { self.target(of: $0).$schema })
         try Asking.making("the schemas of the tables") { () throws(PostgresError) in
             try Self.makeSchemas(schemas, on: target)
         }
@@ -75,18 +75,18 @@ struct TableMaker {
 
     /// Makes those of the schemas that are missing; blocks.
     static func makeSchemas(
-        _ names: Set<String>,
+        _ names: Set<ExactText>,
         on target: borrowing Connection
     ) throws(PostgresError) {
         guard !names.isEmpty else { return }
         let rows = try target.query(
             "SELECT nspname FROM pg_catalog.pg_namespace "
-                + "WHERE nspname IN (\(SQL.literals(names.sorted())))"
+                + "WHERE nspname IN (\(SQL.literals(names.sorted().map(\.wrappedValue))))"
         )
-        let there = (0..<rows.count).map { rows.text($0, 0) }
+        let there = Set(exactly: (0..<rows.count).map { rows.text($0, 0) })
         // IF NOT EXISTS would ask for the right to make schemas where none is to be made.
         for name in names.sorted() where !there.contains(name) {
-            try target.query("CREATE SCHEMA \(SQL.identifier(name))")
+            try target.query("CREATE SCHEMA \(SQL.identifier(name.wrappedValue))")
         }
     }
 

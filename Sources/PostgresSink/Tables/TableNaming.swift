@@ -7,8 +7,8 @@ public import ChangeModel
 import LibPQ
 
 extension TableName {
-    /// `"schema"."name"`, for SQL.
-    var sql: String { SQL.identifier(schema, name) }
+    /// `"schema"."name"`, for statements; also for those that an operator is to run.
+    var sql: String { SQL.shown(schema, name) }
 }
 
 /// The names of the target's tables.

@@ -92,7 +92,7 @@ struct TargetServer: Sendable {
     /// How the role gets triggers and foreign keys to rest; `otherwise` before 15.
     func replicaRoleMend(otherwise: String) -> String {
         version >= 150_000
-            ? "GRANT SET ON PARAMETER session_replication_role TO \(SQL.identifier(role));"
+            ? "GRANT SET ON PARAMETER session_replication_role TO \(SQL.shown(role));"
             : otherwise
     }
 }

@@ -61,7 +61,8 @@ extension TargetTable {
             let name = naming.target(of: version.relation)
             let oid = oids[name] ?? 0
             let there = columns[oid] ?? [:]
-            let lacking = version.relation.columns.map(\.name).filter { there[$0] == nil }
+            let lacking = version.relation.columns.filter { there[$0.$name] == nil }
+                .map(\.name)
             if oids[name] == nil {
                 findings.append(
                     Finding(
@@ -90,44 +91,47 @@ extension TargetTable {
     private init(
         _ version: RelationVersion,
         as name: TableName,
-        columns there: [String: TargetColumn],
+        columns there: [ExactText: TargetColumn],
         indexes: [UniqueIndex]
     ) {
         let relation = version.relation
-        let names = Self.key(of: relation, columns: there, indexes: indexes)
+        let key = Self.key(of: relation, columns: there, indexes: indexes)
+        let names = Set(exactly: key)
         self.relation = version
         schema = name.schema
         self.name = name.name
         columns = relation.columns.map { column in
             Column(
                 name: column.name,
-                castType: there[column.name]?.castType ?? "text",
-                typeOID: there[column.name]?.type.oid ?? 0,
-                isKey: names.contains(column.name)
+                castType: there[column.$name]?.castType ?? "text",
+                typeOID: there[column.$name]?.type.oid ?? 0,
+                isKey: names.contains(column.$name)
             )
         }
-        key = names.compactMap { key in relation.columns.firstIndex { $0.name == key } }
+        self.key = key.compactMap { name in
+            relation.columns.firstIndex { $0.$name == ExactText(name) }
+        }
     }
 
     /// The names of what identifies a row, in the order of the target's index.
     static func key(
         of relation: Relation,
-        columns: [String: TargetColumn],
+        columns: [ExactText: TargetColumn],
         indexes: [UniqueIndex]
     ) -> [String] {
         let usable = indexes.filter(\.identifies)
         switch relation.replicaIdentity {
         case .nothing: return []
         case .default, .index:
-            let identity = Set(relation.columns.filter(\.isKey).map(\.name))
+            let identity = Set(relation.columns.filter(\.isKey).map(\.$name))
             guard !identity.isEmpty else { return [] }
-            return usable.first { Set($0.columns) == identity }?.columns ?? []
+            return usable.first { Set(exactly: $0.columns) == identity }?.columns ?? []
         case .full:
             // Rows with NULL in the key would be found by none.
-            let published = Set(relation.columns.map(\.name))
+            let published = Set(relation.columns.map(\.$name))
             let whole = usable.filter { index in
                 index.columns.allSatisfy {
-                    published.contains($0) && columns[$0]?.isRequired == true
+                    published.contains($0) && columns[ExactText($0)]?.isRequired == true
                 }
             }
             return (whole.first(where: \.isPrimary) ?? whole.first)?.columns ?? []
@@ -146,8 +150,8 @@ struct TargetColumn: Sendable {
     static func read(
         of tables: some Sequence<UInt32>,
         on target: borrowing Connection
-    ) throws(PostgresError) -> [UInt32: [String: TargetColumn]] {
-        var result: [UInt32: [String: TargetColumn]] = [:]
+    ) throws(PostgresError) -> [UInt32: [ExactText: TargetColumn]] {
+        var result: [UInt32: [ExactText: TargetColumn]] = [:]
         for list in Listing.oids(tables) {
             let rows = try target.query(
                 """
@@ -158,7 +162,7 @@ struct TargetColumn: Sendable {
                 """
             )
             for row in 0..<rows.count {
-                result[rows.oid(row, 0), default: [:]][rows.text(row, 1)] = TargetColumn(
+                result[rows.oid(row, 0), default: [:]][ExactText(rows.text(row, 1))] = TargetColumn(
                     type: TypeUse(rows.oid(row, 2), Int32(clamping: rows.integer(row, 3) ?? -1)),
                     castType: rows.text(row, 4),
                     isRequired: rows.flag(row, 5)

@@ -48,15 +48,15 @@ struct TargetTypes: Sendable {
         self.source = source
         self.naming = naming
         targetVersion = target.serverVersion
-        let there = try TypesThere(named: Set(source.entries.values.map(\.name)), on: target)
+        let there = try TypesThere(named: Set(exactly: source.entries.values.map(\.name)), on: target)
         for oid in Set(columns.map(\.oid)).sorted() { choose(oid, among: there) }
     }
 
     /// The schemas of what has to be made.
-    var missingSchemas: Set<String> {
+    var missingSchemas: Set<ExactText> {
         Set(
             order.compactMap { oid in
-                if case .missing(let name) = choices[oid] { name.schema } else { nil }
+                if case .missing(let name) = choices[oid] { name.$schema } else { nil }
             }
         )
     }
@@ -142,15 +142,16 @@ struct TargetTypes: Sendable {
         as name: TableName,
         with labels: [String]
     ) {
-        let lacking = type.labels.filter { !labels.contains($0) }
+        let known = Set(exactly: labels)
+        let lacking = type.labels.filter { !known.contains($0) }
         guard !lacking.isEmpty else { return }
-        let statements = lacking.map { "ALTER TYPE \(name.sql) ADD VALUE \(SQL.literal($0));" }
+        let statements = lacking.map { "ALTER TYPE \(name.sql) ADD VALUE \(SQL.shownLiteral($0));" }
         findings.append(
             Finding(
                 "target.enum_labels",
                 .failed,
                 subject: "type \(name)",
-                found: "lacks \(Prose.list(lacking.map(SQL.literal)))",
+                found: "lacks \(Prose.list(lacking.map(SQL.shownLiteral)))",
                 mend: statements.joined(separator: " ")
             )
         )
@@ -219,18 +220,18 @@ extension TargetTypes {
     private func statement(for type: CatalogType, as name: TableName) -> String {
         switch type.kind {
         case .enumeration:
-            return "CREATE TYPE \(name.sql) AS ENUM (\(SQL.literals(type.labels)))"
+            return "CREATE TYPE \(name.sql) AS ENUM (\(type.labels.map(SQL.shownLiteral).joined(separator: ", ")))"
         case .domain:
             // No default: it would fill rows that the source has NULL in.
             let checks = type.checks.map {
-                " CONSTRAINT \(SQL.identifier($0.name)) \($0.definition)"
+                " CONSTRAINT \(SQL.shown($0.name)) \($0.definition)"
             }
             return "CREATE DOMAIN \(name.sql) AS \(sql(type.base))"
                 + (type.collation.map { " COLLATE \($0.sql)" } ?? "")
                 + (type.isRequired ? " NOT NULL" : "") + checks.joined()
         default:
             let attributes = type.attributes.map { attribute in
-                "\(SQL.identifier(attribute.name)) \(sql(attribute.type))"
+                "\(SQL.shown(attribute.name)) \(sql(attribute.type))"
                     + (attribute.collation.map { " COLLATE \($0.sql)" } ?? "")
             }
             return "CREATE TYPE \(name.sql) AS (\(attributes.joined(separator: ", ")))"
@@ -241,12 +242,12 @@ extension TargetTypes {
 /// The types of the target that have one of some names.
 private struct TypesThere {
     private var kinds: [TableName: TypeEntry.Kind] = [:]
-    private var extensions: [String: [String: TableName]] = [:]
+    private var extensions: [ExactText: [ExactText: TableName]] = [:]
     private var enumLabels: [TableName: [String]] = [:]
 
-    init(named names: Set<String>, on target: borrowing Connection) throws(PostgresError) {
+    init(named names: Set<ExactText>, on target: borrowing Connection) throws(PostgresError) {
         guard !names.isEmpty else { return }
-        let list = SQL.literals(names.sorted())
+        let list = SQL.literals(names.sorted().map(\.wrappedValue))
         let rows = try target.query(
             """
             SELECT n.nspname, t.typname, t.typtype, x.extname \
@@ -263,7 +264,7 @@ private struct TypesThere {
             let name = TableName(schema: rows.text(row, 0), name: rows.text(row, 1))
             kinds[name] = rows.text(row, 2).utf8.first.flatMap(TypeEntry.Kind.init) ?? .base
             if let `extension` = rows.value(row, 3) {
-                extensions[`extension`, default: [:]][name.name] = name
+                extensions[ExactText(`extension`), default: [:]][name.$name] = name
             }
         }
         let labels = try target.query(
@@ -284,6 +285,6 @@ private struct TypesThere {
     func labels(of name: TableName) -> [String] { enumLabels[name] ?? [] }
 
     func name(of type: String, in extensionName: String) -> TableName? {
-        extensions[extensionName]?[type]
+        extensions[ExactText(extensionName)]?[ExactText(type)]
     }
 }

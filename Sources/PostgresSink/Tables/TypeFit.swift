@@ -41,7 +41,7 @@ struct TypeFit {
             if wanted.kind == .domain { return reason(wanted.base, to, depth: depth + 1) }
             return Self.refuses
         }
-        if wanted.name == there.name, wanted.kind == there.kind,
+        if wanted.$name == there.$name, wanted.kind == there.kind,
             wanted.isSystem == there.isSystem, wanted.extension == there.extension
         {
             return sameType(from, to, wanted, there)

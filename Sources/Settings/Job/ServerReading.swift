@@ -3,6 +3,8 @@
 // Which server a step means, and which tables there: by a datasource's name, or as DataX has it in
 // `connection` with jdbcUrl. Several entries of `connection` are one server's tables.
 
+import ChangeModel
+
 extension JobReading {
     /// Where a step reads or writes.
     struct StepServer {
@@ -147,7 +149,7 @@ extension JobReading {
             entry.section.warn(
                 "jdbcUrl",
                 "has parameters without effect here:"
-                    + " \(url.idleParameters.map(onOneLine).sorted().joined(separator: ", "))"
+                    + " \(url.idleParameters.map(\.shown).sorted().joined(separator: ", "))"
             )
         }
         do throws(Rejection) {

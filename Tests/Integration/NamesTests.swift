@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A database in which everything is called by names that attack, taken through every sink by the
+// running program. Names come out byte for byte, and nowhere as anything but a name.
+import Foundation
+import FoundationNetworking
+import Support
+import Testing
+
+@Suite(.serialized) struct NamesTests {
+    /// One server for the suite; each test has a task of its own on it.
+    private static let shared = Task { try await NamesSource.start() }
+
+    private func source() async throws -> NamesSource { try await Self.shared.value }
+
+    /// What one event looks like, as `ForeignJSON.events` writes it.
+    private func event(_ op: String, _ i: Int, _ source: NamesSource, before: [String]?, after: [String]?)
+        -> String
+    {
+        func keys(_ names: [String]?) -> String {
+            names.map { $0.map(NamesSource.hex).joined(separator: ",") } ?? "-"
+        }
+        let table = [source.schema(i), source.name(i)].map(NamesSource.hex).joined(separator: " ")
+        return "\(op) \(table) \(keys(before)) \(keys(after))"
+    }
+
+    @Test
+    func `the names are legal, hostile and many`() async throws {
+        var generator = SeededGenerator(seed: 7)
+        let names = HostileNames.list(300, using: &generator)
+        #expect(Set(names.map(NamesSource.hex)).count == 300)
+        #expect(names.allSatisfy { (1...63).contains($0.utf8.count) && !$0.utf8.contains(0) })
+        #expect(names.count { $0.utf8.count == 63 } >= 5)
+        #expect(Set(names).count < 300, "Swift tells all of them apart: no twins by normalisation")
+        var again = SeededGenerator(seed: 7)
+        #expect(HostileNames.list(300, using: &again).map(NamesSource.hex) == names.map(NamesSource.hex))
+    }
+
+    // MARK: ndjson
+
+    @Test
+    func `events carry the names byte for byte, and all that is served and logged stays whole`()
+        async throws
+    {
+        let source = try await source()
+        let files = try TemporaryDirectory()
+        let port = try FreePort.find()
+        let path = try files.write(
+            source.settings(
+                task: "names",
+                sink: "{ kind: ndjson, ndjson: { directory: events } }",
+                more: "http: { listen: \"127.0.0.1:\(port)\" }\nlog: { level: trace }"
+            ),
+            to: "names.yaml"
+        )
+        let daemon = try DaemonProcess(["run", "--config", path])
+        try await daemon.until(.seconds(120), "the snapshot") { daemon.stderr.contains("streaming") }
+        try await source.changeAll()
+        let reader = NDJSONReader(files.file("events"), extent: .everything)
+        try await daemon.until(.seconds(120), "all changes") {
+            try reader.count() >= 6 * source.names.count
+        }
+        try await expectWhole(port, source)
+        #expect(try await daemon.stop() == .code(0))
+        try await source.expectCanaries()
+
+        let text = try reader.fileNames().map {
+            try String(contentsOfFile: files.file("events/\($0)"), encoding: .utf8)
+        }.joined()
+        let events = try await onThread { try ForeignJSON.events(text) }
+        var expected: [String] = []
+        for i in source.names.indices {
+            let columns = source.columns(i)
+            let added = columns + [source.name(i, 5)]
+            expected += [
+                event("r", i, source, before: nil, after: columns),
+                event("c", i, source, before: nil, after: columns),
+                event("u", i, source, before: [columns[0]], after: columns),
+                event("c", i, source, before: nil, after: added),
+                event("d", i, source, before: [columns[0]], after: nil),
+                event("d", i, source, before: [columns[0]], after: nil),
+            ]
+        }
+        let surplus = Set(events).symmetricDifference(expected)
+        #expect(events.sorted() == expected.sorted(), "\(surplus.prefix(3))")
+        let known = ["checkpoint.json", ".lock", "lock"]
+        let strays = try FileManager.default.contentsOfDirectory(atPath: files.file("events"))
+            .filter { !known.contains($0) && $0.wholeMatch(of: #/\d{12}\.ndjson(\.open)?/#) == nil }
+        #expect(strays == [])
+        expectLines(daemon.stderr)
+    }
+
+    /// Expects that what is served is JSON, Prometheus' text and HTML with names as text only.
+    private func expectWhole(_ port: Int, _ source: NamesSource) async throws {
+        func get(_ path: String) async throws -> String {
+            let url = try #require(URL(string: "http://127.0.0.1:\(port)\(path)"))
+            return String(decoding: try await URLSession.shared.data(from: url).0, as: UTF8.self)
+        }
+        let names = source.names.indices.map { "\(source.schema($0)).\(source.name($0))" }
+        let metrics = try await get("/metrics")
+        let labels = try await onThread {
+            try ForeignJSON.labels("table", of: "walrelay_snapshot_rows", in: metrics)
+        }
+        #expect(labels.sorted() == names.map(NamesSource.hex).sorted())
+        let status = try await get("/status")
+        try await onThread { try ForeignJSON.checkLines(status) }
+        let page = try await get("/")
+        #expect(!page.contains("<img") && page.components(separatedBy: "<script").count == 2)
+        #expect(page.contains("&lt;script&gt;document.title=&#39;broken&#39;"))
+    }
+
+    /// Expects that each line begins as an entry does, and that nothing steers a terminal.
+    private func expectLines(_ log: String, at location: SourceLocation = #_sourceLocation) {
+        let start = #/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (trace|debug|info |note |warn |error|crit ) /#
+        let odd = log.split(separator: "\n").filter { $0.prefixMatch(of: start) == nil }
+        #expect(odd.isEmpty, "\(odd.prefix(3))", sourceLocation: location)
+        expectPlain(log, at: location)
+    }
+
+    /// Expects that a text has no character that a terminal acts on or that shows nothing.
+    private func expectPlain(_ text: String, at location: SourceLocation = #_sourceLocation) {
+        let odd = text.unicodeScalars.filter { scalar in
+            switch scalar.properties.generalCategory {
+            case .control, .format, .lineSeparator, .paragraphSeparator: scalar != "\n"
+            default: false
+            }
+        }
+        #expect(odd.isEmpty, "\(Set(odd.map(\.value)))", sourceLocation: location)
+    }
+}
+
+extension NamesSource {
+    /// An insert, an update of the key, a new column with a value, and deletes, in every table.
+    func changeAll() async throws {
+        try await forEach(
+            "INSERT INTO %I.%I VALUES (%L, %L, %L, %L)",
+            "schema, name, 'new ' || name, name, key, name"
+        )
+        try await forEach(
+            "UPDATE %I.%I SET %I = %L WHERE %3$I = %5$L",
+            "schema, name, key, 'moved ' || name, 'new ' || name"
+        )
+        try await forEach("ALTER TABLE %I.%I ADD COLUMN %I text", "schema, name, ours.name(i, 5)")
+        try await forEach(
+            "INSERT INTO %I.%I VALUES (%L, %L, %L, %L, %L)",
+            "schema, name, 'wide ' || name, name, value, name, name"
+        )
+        try await forEach("DELETE FROM %I.%I WHERE %I <> %L", "schema, name, key, 'old ' || name")
+    }
+}
