@@ -64,7 +64,9 @@ let package = Package(
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(
             name: "CRDKafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
-        room("LibPQ", ["CLibPQ", "ChangeModel"]),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        room("Certificates", ["COpenSSL", "ChangeModel"]),
+        room("LibPQ", ["CLibPQ", "Certificates", "ChangeModel"]),
         room("LibRDKafka", [.target(name: "CRDKafka", condition: kafka), logging]),
         room("ChangeModel"),
         room("PgOutput", ["ChangeModel"]),
@@ -100,6 +102,7 @@ let package = Package(
             path: "Tests/Support",
             swiftSettings: house
         ),
+        tests("Certificates", ["ChangeModel", "Support"]),
         tests("LibPQ", ["Support"]),
         tests("LibRDKafka", ["Support", logging]),
         tests("ChangeModel"),

@@ -15,6 +15,7 @@ enum ConnectionFault {
         while action: String,
         at end: String
     ) -> WalrelayError? {
+        if let fault = error.fileFault(while: action) { return fault }
         let message = "\(action): \(error)"
         if error.refusesLogin {
             return WalrelayError(
