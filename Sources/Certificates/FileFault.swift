@@ -77,6 +77,15 @@ enum FileFault {
         return fault("tls.no_key", "The client key \(file.path) \(found)", hint)
     }
 
+    /// A key that would take minutes to open.
+    static func stretched(_ file: MaterialFile) -> WalrelayError {
+        fault(
+            "tls.no_key",
+            "The client key \(file.path) is damaged: its password would be stretched for minutes",
+            "take the file anew from where it came"
+        )
+    }
+
     static func openToOthers(_ file: MaterialFile) -> WalrelayError {
         fault(
             "tls.key_permissions",

@@ -4,7 +4,8 @@
 // that is made for that alone: the task's own may be months old, and a file or a server that was
 // renewed since shows only in a new one. Whatever goes wrong here, the task does not feel it.
 
-public import ChangeModel
+import Certificates
+import ChangeModel
 public import LibPQ
 public import Logging
 
