@@ -126,7 +126,8 @@ let package = Package(
             ]),
         tests("Verify", ["ChangeModel", "LibPQ", "Replication", "Support", logging]),
         tests(
-            "Pipeline", ["ChangeModel", "LibPQ", "Replication", "Sink", "Support", logging]),
+            "Pipeline",
+            ["Certificates", "ChangeModel", "LibPQ", "Replication", "Sink", "Support", logging]),
         tests("Settings", ["ChangeModel"], exclude: ["Jobs"]),
         tests("BatchJobs", ["ChangeModel", "LibPQ", "Settings", "Support", logging]),
         tests("Operations", ["ChangeModel", "Pipeline", "Support", logging, lifecycle]),

@@ -70,7 +70,7 @@ import Testing
         let java = directory.file("store.jks")
         try Data([0xFE, 0xED, 0xFE, 0xED, 0, 0, 0, 2]).write(to: URL(filePath: java))
         let binaryKey = try forms.key(Forms.keyForms[6])
-        let noise = try directory.write("-----BEGIN NOTHING-----\n", to: "noise")
+        let noise = try directory.write("nothing of that kind\n", to: "noise")
         for (path, parts) in [
             (forms.key, ["holds a private key, not a certificate"]),
             (binaryKey, ["holds a private key, not a certificate"]),
