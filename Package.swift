@@ -64,7 +64,9 @@ let package = Package(
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(
             name: "CRDKafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
-        room("LibPQ", ["CLibPQ", "ChangeModel"]),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        room("Certificates", ["COpenSSL", "ChangeModel"]),
+        room("LibPQ", ["CLibPQ", "Certificates", "ChangeModel"]),
         room("LibRDKafka", [.target(name: "CRDKafka", condition: kafka), logging]),
         room("ChangeModel"),
         room("PgOutput", ["ChangeModel"]),
@@ -74,7 +76,11 @@ let package = Package(
         room("NDJSONSink", ["ChangeModel", "Sink", logging]),
         room("PostgresSink", ["LibPQ", "ChangeModel", "Sink", logging]),
         room("KafkaSink", ["ChangeModel", "LibRDKafka", "Sink", logging]),
-        room("Pipeline", ["LibPQ", "ChangeModel", "Replication", "Snapshot", "Sink", logging]),
+        room(
+            "Pipeline",
+            [
+                "Certificates", "LibPQ", "ChangeModel", "Replication", "Snapshot", "Sink", logging,
+            ]),
         room(
             "Verify",
             [
@@ -100,7 +106,8 @@ let package = Package(
             path: "Tests/Support",
             swiftSettings: house
         ),
-        tests("LibPQ", ["Support"]),
+        tests("Certificates", ["ChangeModel", "Support"]),
+        tests("LibPQ", ["Certificates", "Support"]),
         tests("LibRDKafka", ["Support", logging]),
         tests("ChangeModel"),
         tests("PgOutput", ["ChangeModel"], exclude: ["Corpus"]),
@@ -119,7 +126,8 @@ let package = Package(
             ]),
         tests("Verify", ["ChangeModel", "LibPQ", "Replication", "Support", logging]),
         tests(
-            "Pipeline", ["ChangeModel", "LibPQ", "Replication", "Sink", "Support", logging]),
+            "Pipeline",
+            ["Certificates", "ChangeModel", "LibPQ", "Replication", "Sink", "Support", logging]),
         tests("Settings", ["ChangeModel"], exclude: ["Jobs"]),
         tests("BatchJobs", ["ChangeModel", "LibPQ", "Settings", "Support", logging]),
         tests("Operations", ["ChangeModel", "Pipeline", "Support", logging, lifecycle]),

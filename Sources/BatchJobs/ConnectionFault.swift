@@ -15,6 +15,7 @@ enum ConnectionFault {
         while action: String,
         at end: String
     ) -> WalrelayError? {
+        if let fault = error.fileFault(while: action) { return fault }
         let message = "\(action): \(error)"
         if error.refusesLogin {
             return WalrelayError(
@@ -67,5 +68,13 @@ enum ConnectionFault {
             message,
             hint: "look into the log of the \(end)'s server"
         )
+    }
+}
+
+extension Connection {
+    /// What a job's operator should know of how a connection is protected.
+    func protectionWarnings(at end: String) -> [String] {
+        encryption.findings(setting: "datasource").filter { $0.level != .ok }
+            .map { "the \(end)'s \($0.subject): \($0.found)" }
     }
 }

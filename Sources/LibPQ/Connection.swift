@@ -37,7 +37,8 @@ public struct Connection: ~Copyable {
     ) throws(PostgresError) -> Connection {
         guard !parameters.hasMalformedConninfo else { throw .malformedConninfo }
         let parameters = try parameters.refreshed()
-        let keywords = parameters.effectiveKeywords
+        let files = try parameters.tlsFiles()
+        let keywords = parameters.effectiveKeywords + files.keywords
         var names = keywords.map { strdup($0.0).map { UnsafePointer($0) } }
         var values = keywords.map { strdup($0.1).map { UnsafePointer($0) } }
         names.append(nil)
@@ -52,7 +53,13 @@ public struct Connection: ~Copyable {
         // libpq keeps the SQLSTATE of a refused login only in the text, and only a verbose one.
         PQsetErrorVerbosity(handle, PQERRORS_VERBOSE)
         PQsetNoticeProcessor(handle, { _, _ in }, nil)
-        try connection.finishConnecting(within: parameters.connectTimeout)
+        do {
+            try connection.finishConnecting(within: parameters.connectTimeout)
+        } catch {
+            throw files.explaining(error)
+        }
+        // libpq opens them once for each host that it tries.
+        withExtendedLifetime(files) {}
         PQsetErrorVerbosity(handle, PQERRORS_DEFAULT)
         // In blocking mode libpq waits for a full socket by itself, where no stop reaches it.
         PQsetnonblocking(handle, 1)

@@ -51,7 +51,14 @@ extension Connection {
 
     /// Whether libpq gave up for TLS; it says so in its text only, which is never translated here.
     private static func refusesTLS(_ line: String) -> Bool {
-        ["does not support SSL", "certificate", "private key"].contains { line.contains($0) }
+        if ["does not support SSL", "certificate", "private key", "channel binding required"]
+            .contains(where: { line.contains($0) })
+        {
+            return true
+        }
+        // What OpenSSL says of the two sides' terms: alerts, protocols, ciphers. A connection that
+        // only broke off is worth another try.
+        return line.contains("SSL error: ") && !line.contains("unexpected eof")
     }
 
     /// The error of a connection that is lost or that libpq gave up.

@@ -45,7 +45,7 @@ public struct ConnectionParameters: Sendable {
         do {
             copy.keywords.merge(try refresh()) { _, now in now }
         } catch {
-            throw PostgresError(kind: .parameters, message: error.message, hint: error.hint)
+            throw PostgresError(cause: error)
         }
         return copy
     }
@@ -95,7 +95,7 @@ public struct ConnectionParameters: Sendable {
 
     /// Lends each option of the connection string; false where it cannot be read.
     @discardableResult
-    private func withConninfo(_ body: (PQconninfoOption) -> Void) -> Bool {
+    func withConninfo(_ body: (PQconninfoOption) -> Void) -> Bool {
         guard isConninfo, let given = keywords["dbname"] else { return true }
         guard let options = PQconninfoParse(given, nil) else { return false }
         defer { PQconninfoFree(options) }

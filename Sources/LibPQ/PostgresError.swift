@@ -43,6 +43,8 @@ public struct PostgresError: Error, Sendable, Equatable {
     public var constraint = ""
     /// The server's context, such as `COPY t, line 5, column c: "x"`, or empty.
     public var context = ""
+    /// What is wrong with a file that the connection needs; it is told in this error's own words.
+    public var cause: WalrelayError?
     /// Where in the statement the error lies, in characters from 1; 0 where the server did not say.
     public var position = 0
 
@@ -61,9 +63,25 @@ public struct PostgresError: Error, Sendable, Equatable {
         self.hint = hint
     }
 
+    /// A connection that cannot be made for what is wrong with one of its files.
+    init(cause: WalrelayError) {
+        self.init(kind: .parameters, message: cause.message, hint: cause.hint)
+        self.cause = cause
+    }
+
+    /// The error of a file as the operator is told it; nil for all others.
+    ///
+    /// `action` says what was attempted and on what, such as `connecting to the source db:5432`.
+    public func fileFault(while action: String) -> WalrelayError? {
+        guard var cause else { return nil }
+        cause.message = "\(action): \(cause.message)"
+        return cause
+    }
+
     /// Whether the same attempt may succeed later without anybody's help.
     public var isTransient: Bool {
-        switch kind {
+        if let cause { return cause.isTransient }
+        return switch kind {
         case .interrupted, .parameters, .tls: false
         case .connectionLost, .timeout: true
         case .connect: sqlState.isEmpty || Self.isTransient(sqlState)
@@ -130,7 +148,9 @@ extension WalrelayError {
     /// `action` says what was attempted and on what, such as `connecting to the source db:5432`.
     public init(_ error: PostgresError, while action: String, hint: String = "") {
         let message = "\(action): \(error)"
-        if error.refusesLogin {
+        if let fault = error.fileFault(while: action) {
+            self = fault
+        } else if error.refusesLogin {
             let advice =
                 "check source.user, the password, source.database and the server's pg_hba.conf"
             self.init(

@@ -20,6 +20,7 @@ public enum TargetErrors {
     ///
     /// `action` says what was attempted and on what.
     public static func error(_ error: PostgresError, while action: String) -> WalrelayError {
+        if let fault = error.fileFault(while: action) { return fault }
         let message = "\(action): \(error)"
         if isTransient(error) { return away(error, message) }
         switch error.kind {

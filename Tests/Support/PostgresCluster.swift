@@ -27,6 +27,8 @@ public final class PostgresCluster: Sendable {
         case scram
         /// Passwords by MD5.
         case md5
+        /// By this method, and over TLS only.
+        case hostssl(String)
         /// The text of pg_hba.conf that follows the superuser's two socket lines.
         case hba(String)
 
@@ -36,6 +38,7 @@ public final class PostgresCluster: Sendable {
             case .trust: socket + Self.lines("trust")
             case .scram: socket + Self.lines("scram-sha-256")
             case .md5: socket + Self.lines("md5")
+            case .hostssl(let method): socket + "hostssl all all 127.0.0.1/32 \(method)\n"
             case .hba(let text): socket + text + "\n"
             }
         }
@@ -70,11 +73,26 @@ public final class PostgresCluster: Sendable {
 
     /// Starts a new cluster; returns when it accepts connections.
     ///
-    /// `settings` are lines of postgresql.conf and win over the defaults here.
+    /// `settings` are lines of postgresql.conf and win over the defaults here. With `tls` it takes
+    /// encrypted connections beside others; the rules of `authentication` say which.
     public static func start(
         version: PostgresVersion = .v15,
         settings: [String: String] = [:],
-        authentication: Authentication = .trust
+        authentication: Authentication = .trust,
+        tls: ServerTLS? = nil
+    ) async throws -> PostgresCluster {
+        let settings = (tls == nil ? [:] : ServerTLS.settings).merging(settings) { $1 }
+        return try await start(version, settings) { cluster in
+            try cluster.write(authentication.text, to: "pg_hba.conf")
+            if let tls { try cluster.write(tls) }
+        }
+    }
+
+    /// `prepare` writes what the server reads at its start.
+    private static func start(
+        _ version: PostgresVersion,
+        _ settings: [String: String],
+        prepare: @escaping @Sendable (PostgresCluster) throws -> Void
     ) async throws -> PostgresCluster {
         try await onThread {
             var failure: any Error = SupportError("not tried")
@@ -85,7 +103,7 @@ public final class PostgresCluster: Sendable {
                         let copy = try runProcess("/bin/cp", ["-a", template, directory])
                         guard copy.status == .code(0) else { throw SupportError(copy.stderr) }
                     }
-                    try cluster.write(authentication.text, to: "pg_hba.conf")
+                    try prepare(cluster)
                     try cluster.launch()
                     return cluster
                 } catch let error as SupportError {
