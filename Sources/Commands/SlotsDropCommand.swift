@@ -134,8 +134,9 @@ private struct Wish: Sendable {
                 print("dropped slot \(TerminalText.printable(item.name))")
             }
             // Behind its slot: what a slot still has to decode needs its publication.
-            if item.dropsPublication, try Publication.drop(task: item.task, on: connection) {
-                print("dropped publication \(TerminalText.printable(item.publication))")
+            if item.dropsPublication {
+                let removal = try Publication.drop(task: item.task, on: connection)
+                print(TerminalText.printable(removal.text(of: item.publication)))
             }
         }
     }

@@ -45,6 +45,8 @@ public struct PostgresError: Error, Sendable, Equatable {
     public var context = ""
     /// Where in the statement the error lies, in characters from 1; 0 where the server did not say.
     public var position = 0
+    /// The statement that lets a login in whose role only lacks a right; empty otherwise.
+    public var mend = ""
 
     /// Creates an error.
     public init(
@@ -132,7 +134,9 @@ extension WalrelayError {
         let message = "\(action): \(error)"
         if error.refusesLogin {
             let advice =
-                "check source.user, the password, source.database and the server's pg_hba.conf"
+                error.mend.isEmpty
+                ? "check source.user, the password, source.database and the server's pg_hba.conf"
+                : error.mend
             self.init(
                 "source.login_refused",
                 exit: .prerequisite,

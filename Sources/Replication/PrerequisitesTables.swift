@@ -292,15 +292,19 @@ extension CheckedSource {
                     )
                 )
             }
-            if !access.maySelect {
+            let unreadable = access.unreadable(of: table)
+            if unreadable != [] {
+                // Of a table of which columns are taken no other ones need be readable.
+                let list = unreadable?.map(SQL.identifier).joined(separator: ", ")
                 findings.append(
                     Finding(
                         "table.select",
                         .failed,
                         subject: subject,
-                        found: "\(self.role.name) may not read it",
-                        mend: "GRANT SELECT ON \(SQL.identifier(part.schema, part.name)) TO "
-                            + "\(role);"
+                        found: "\(self.role.name) may not read "
+                            + (unreadable.map { Prose.list($0) + " of it" } ?? "it"),
+                        mend: "GRANT SELECT \(list.map { "(\($0)) " } ?? "")ON "
+                            + "\(SQL.identifier(part.schema, part.name)) TO \(role);"
                     )
                 )
             }

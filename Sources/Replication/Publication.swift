@@ -125,31 +125,6 @@ public enum Publication {
         return Set((0..<rows.count).map { rows.text($0, 0) })
     }
 
-    /// Drops the publication; false where there was none.
-    ///
-    /// Only after the slot is gone: what a slot still has to decode needs its publication.
-    @discardableResult
-    public static func drop(
-        task: String,
-        on connection: borrowing Connection
-    ) throws(WalrelayError) -> Bool {
-        let name = name(task: task)
-        do {
-            let found = try connection.query(
-                "SELECT FROM pg_catalog.pg_publication WHERE pubname = \(SQL.literal(name))"
-            )
-            guard found.count > 0 else { return false }
-            try connection.query("DROP PUBLICATION IF EXISTS \(SQL.identifier(name))")
-            return true
-        } catch {
-            throw WalrelayError(
-                error,
-                while: "dropping publication \(name)",
-                hint: "let its owner run: DROP PUBLICATION \(SQL.identifier(name));"
-            )
-        }
-    }
-
     /// The tables that the task's publication publishes changes as, by OID; empty without one.
     ///
     /// Partitions that come under their root's name are not among them. Blocks.

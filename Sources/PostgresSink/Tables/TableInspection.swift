@@ -94,7 +94,7 @@ struct TableInspection: Sendable {
         server: TargetServer,
         on target: borrowing Connection
     ) throws(PostgresError) -> [Finding] {
-        var findings: [Finding] = []
+        var findings = try OwnTables.findings(on: target)
         var wanted: Set = [CheckpointTable.schema]
         if createTables, !missing.isEmpty {
             wanted.formUnion(missing.map { naming.target(of: $0).schema })
@@ -115,7 +115,7 @@ struct TableInspection: Sendable {
         for row in 0..<rows.count {
             let schema = rows.text(row, 0)
             wanted.remove(schema)
-            guard !rows.flag(row, 1) else { continue }
+            guard !rows.flag(row, 1), schema != CheckpointTable.schema else { continue }
             findings.append(
                 Finding(
                     "target.schema_privileges",
