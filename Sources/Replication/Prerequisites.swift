@@ -129,7 +129,8 @@ struct CheckedSource: Sendable {
         let taken = requirements.taken
         tables = named.filter { taken?.contains($0.relation.oid) ?? true }
         newTables = named.filter { !(taken?.contains($0.relation.oid) ?? true) }
-        publication = try PublicationState.read(requirements.publicationName, on: connection)
+        publication = try PublicationState.read(requirements.publicationName, on: connection)?
+            .spelled(as: tables, on: connection)
         slot = try SlotState.named(requirements.slotName, on: connection)
         access = try TableAccess.read(
             Set(tables.flatMap { [$0.relation.oid] + $0.storage.map(\.oid) }).sorted(),

@@ -36,11 +36,13 @@ extension CheckedSource {
             )
         }
         let identities = try IdentityCheck(self, on: connection)
+        var closed: Set<String> = []
         for table in tables {
             let trouble =
                 try partsFindings(of: table) + accessFindings(of: table)
                 + identities.findings(of: table, on: connection)
-            findings += trouble
+            // A schema is told once, however many tables of it are taken.
+            findings += trouble.filter { $0.id != "table.usage" || closed.insert($0.mend).inserted }
             if !trouble.contains(where: { $0.level == .failed }) {
                 findings.append(fitFinding(of: table, identity: identities.text(of: table)))
             }

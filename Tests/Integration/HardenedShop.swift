@@ -20,7 +20,7 @@ struct HardenedShop: Sendable {
     static let target = "shop_copy"
 
     /// Starts a server with the application's tables, and nothing granted to anybody.
-    init(_ version: PostgresVersion, tables: String = "sales.*", more: String = "") async throws {
+    init(_ version: PostgresVersion, tables: String = "'sales.*'", more: String = "") async throws {
         let settings = version >= .v13 ? ["max_slot_wal_keep_size": "64GB"] : [:]
         let cluster = try await PostgresCluster.start(
             version: version,
@@ -34,7 +34,7 @@ struct HardenedShop: Sendable {
             task: \(Self.task)
             source:
               { host: \(cluster.host), port: \(cluster.port), database: \(Self.source), user: cdc }
-            tables: { include: ['\(tables)'] }
+            tables: { include: [\(tables)] }
             snapshot: { workers: 3 }
             sink:
               kind: postgresql
@@ -52,8 +52,8 @@ struct HardenedShop: Sendable {
             try cluster.psql(
                 """
                 CREATE ROLE shop_owner;
-                CREATE DATABASE \(Self.source) OWNER shop_owner;
-                CREATE DATABASE \(Self.target) OWNER shop_owner;
+                CREATE DATABASE \(Self.source);
+                CREATE DATABASE \(Self.target);
                 """
             )
             for database in ["postgres", Self.source, Self.target] {
@@ -93,8 +93,8 @@ struct HardenedShop: Sendable {
             """ : ""
         try await sql(
             """
+            CREATE SCHEMA sales AUTHORIZATION shop_owner;
             SET ROLE shop_owner;
-            CREATE SCHEMA sales;
             CREATE TYPE sales.state AS ENUM ('new', 'paid');
             CREATE TABLE sales.orders
                 (id bigint PRIMARY KEY, customer text, state sales.state, total numeric(12, 2));
@@ -124,6 +124,12 @@ struct HardenedShop: Sendable {
             text = text.replacing(", publish_via_partition_root = true", with: "")
         }
         try await sql("SET ROLE \(role); \(text)", in: database)
+    }
+
+    /// Has the tables' owner make the publication as the page has it.
+    func publish() async throws {
+        try await sql("GRANT CREATE ON DATABASE \(Self.source) TO shop_owner")
+        try await grant("publication-by-owner", as: "shop_owner")
     }
 
     /// The names of all slots.

@@ -7,7 +7,7 @@ import Glibc
 import Support
 import Testing
 
-@Suite(.serialized) struct LeastPrivilegeTests {
+@Suite struct LeastPrivilegeTests {
     /// The oldest, the one that most use and the newest of this machine.
     static let versions: [PostgresVersion] = {
         let all = PostgresCluster.availableVersions
@@ -22,7 +22,7 @@ import Testing
         let shop = try await HardenedShop(version)
         try await shop.makeTables(in: HardenedShop.target)
         try await shop.grant("grants-source")
-        try await shop.grant("publication-by-owner", as: "shop_owner")
+        try await shop.publish()
         try await shop.grant("grants-target-tables", in: HardenedShop.target)
         try await live(shop)
         let end = try await shop.run("teardown", options: ["--yes"])

@@ -43,6 +43,7 @@ struct TableInspection: Sendable {
             general
             + (try schemaFindings(missing: missing, types: types, server: server, on: target))
         let fit = TypeFit(source: source.types, target: thereTypes)
+        var closed: Set<String> = []
         for relation in relations.sorted(by: { naming.target(of: $0) < naming.target(of: $1) }) {
             guard let there = facts[naming.target(of: relation)] else {
                 findings.append(missingFinding(of: relation))
@@ -59,7 +60,10 @@ struct TableInspection: Sendable {
                 fit: fit,
                 mayLackKey: unfinished.contains(there.name)
             )
-            findings += table.findings()
+            // A schema is told once, however many tables of it are written.
+            findings += table.findings().filter {
+                $0.id != "target.schema_privileges" || closed.insert($0.mend).inserted
+            }
         }
         return findings
     }
