@@ -22,8 +22,9 @@ enum ConnectionFault {
                 "job.login_refused",
                 exit: .prerequisite,
                 message,
-                hint: "check user, password and database of the \(end)'s datasource, and the "
-                    + "server's pg_hba.conf"
+                hint: error.mend.isEmpty
+                    ? "check user, password and database of the \(end)'s datasource, and the "
+                        + "server's pg_hba.conf" : error.mend
             )
         }
         switch error.kind {

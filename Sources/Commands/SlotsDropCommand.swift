@@ -134,8 +134,9 @@ private struct Wish: Sendable {
                 print("dropped slot \(item.name.shown)")
             }
             // Behind its slot: what a slot still has to decode needs its publication.
-            if item.dropsPublication, try Publication.drop(task: item.task, on: connection) {
-                print("dropped publication \(item.publication.shown)")
+            if item.dropsPublication {
+                let removal = try Publication.drop(task: item.task, on: connection)
+                print(removal.text(of: item.publication).shown)
             }
         }
     }

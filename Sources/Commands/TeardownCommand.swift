@@ -93,10 +93,8 @@ private struct Teardown: Sendable {
             try? sink?.close()
             throw error
         }
-        say(
-            try Publication.drop(task: task, on: connection),
-            "publication \(Publication.name(task: task))"
-        )
+        let name = Publication.name(task: task)
+        print(try Publication.drop(task: task, on: connection).text(of: name))
     }
 
     private func say(_ isDropped: Bool, _ what: String) {

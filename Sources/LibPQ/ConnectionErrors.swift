@@ -36,7 +36,18 @@ extension Connection {
             error.sqlState = "28P01"
         }
         if error.message.isEmpty { error.message = "libpq gave no reason" }
+        error.mend = lackingRight(error)
         return error
+    }
+
+    /// The statement for a role and a password that are right and may not come in; empty otherwise.
+    private func lackingRight(_ error: PostgresError) -> String {
+        guard error.sqlState == "42501", let user = PQuser(handle), let database = PQdb(handle)
+        else { return "" }
+        let role = SQL.identifier(String(cString: user))
+        return error.message.contains("walsender")
+            ? "ALTER ROLE \(role) WITH REPLICATION;"
+            : "GRANT CONNECT ON DATABASE \(SQL.identifier(String(cString: database))) TO \(role);"
     }
 
     /// The error of a connection that did not even begin: for a wrong parameter no retry helps.

@@ -47,6 +47,8 @@ public struct PostgresError: Error, Sendable, Equatable {
     public var cause: WalrelayError?
     /// Where in the statement the error lies, in characters from 1; 0 where the server did not say.
     public var position = 0
+    /// The statement that lets a login in whose role only lacks a right; empty otherwise.
+    public var mend = ""
 
     /// Creates an error.
     public init(
@@ -152,7 +154,9 @@ extension WalrelayError {
             self = fault
         } else if error.refusesLogin {
             let advice =
-                "check source.user, the password, source.database and the server's pg_hba.conf"
+                error.mend.isEmpty
+                ? "check source.user, the password, source.database and the server's pg_hba.conf"
+                : error.mend
             self.init(
                 "source.login_refused",
                 exit: .prerequisite,

@@ -24,12 +24,19 @@ public struct CheckpointTable {
     private var taskLiteral: String { SQL.literal(task) }
 
     /// Whether walrelay's tables are there; then what they say of the task.
+    ///
+    /// Throws `sink.tables_unfit` where the role may not use them.
     func load(on connection: borrowing Connection) throws -> Checkpoint? {
-        let found = try connection.query(
-            "SELECT pg_catalog.to_regclass('walrelay.checkpoint') IS NOT NULL"
-        )
-        guard found.flag(0, 0) else { return nil }
-        return try Self.read(task: task, on: connection)
+        do {
+            let found = try connection.query(
+                "SELECT pg_catalog.to_regclass('walrelay.checkpoint') IS NOT NULL"
+            )
+            guard found.flag(0, 0) else { return nil }
+            return try Self.read(task: task, on: connection)
+        } catch let error as PostgresError where error.sqlState == "42501" {
+            try TargetErrors.refuse(OwnTables.findings(on: connection))
+            throw error
+        }
     }
 
     /// The checkpoint of a task's row, as the connection's transaction sees it; `nil` where there
@@ -77,13 +84,10 @@ public struct CheckpointTable {
         guard !found.flag(0, 0) else { return }
         // Two tasks may begin at the same moment, and IF NOT EXISTS does not wait for the other.
         try connection.query(
-            """
-            BEGIN;
-            SELECT pg_catalog.pg_advisory_xact_lock(\(Self.makingLock));
-            \(Self.definitions)
-            COMMIT
-            """
+            "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(\(Self.makingLock))"
         )
+        try TableMaker.makeSchemas([schema], on: connection)
+        try connection.query("\(definitions) COMMIT")
     }
 
     /// "walrelay" in ASCII, as a number.
@@ -91,7 +95,6 @@ public struct CheckpointTable {
 
     /// fillfactor: the checkpoint's row is updated all the time and should stay on its page.
     private static let definitions = """
-        CREATE SCHEMA IF NOT EXISTS walrelay;
         CREATE TABLE IF NOT EXISTS walrelay.checkpoint (
             task text PRIMARY KEY,
             system_identifier text NOT NULL,

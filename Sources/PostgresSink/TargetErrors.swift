@@ -43,8 +43,9 @@ public enum TargetErrors {
                 "sink.login_refused",
                 exit: .prerequisite,
                 message,
-                hint: "check sink.postgresql.user, the password, sink.postgresql.database "
-                    + "and the target's pg_hba.conf"
+                hint: error.mend.isEmpty
+                    ? "check sink.postgresql.user, the password, sink.postgresql.database "
+                        + "and the target's pg_hba.conf" : error.mend
             )
         }
         if error.sqlState == "42501" {

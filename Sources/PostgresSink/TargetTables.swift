@@ -94,7 +94,9 @@ final class TargetTables {
         var findings = try tableFindings(relations, types: types, claims: claims, on: session)
         do {
             try claims.refuseOthers(relations.map(naming.target(of:)))
-            if checkpoint?.snapshot != .complete {
+            // Only tables that may be read can be looked into.
+            let isFit = !findings.contains { $0.level == .failed }
+            if isFit, checkpoint?.snapshot != .complete {
                 try refuseFilled(relations, claims: claims, on: session)
             }
         } catch let error as WalrelayError {

@@ -129,7 +129,8 @@ struct CheckedSource: Sendable {
         let taken = requirements.taken
         tables = named.filter { taken?.contains($0.relation.oid) ?? true }
         newTables = named.filter { !(taken?.contains($0.relation.oid) ?? true) }
-        publication = try PublicationState.read(requirements.publicationName, on: connection)
+        publication = try PublicationState.read(requirements.publicationName, on: connection)?
+            .spelled(as: tables, on: connection)
         slot = try SlotState.named(requirements.slotName, on: connection)
         access = try TableAccess.read(
             Set(tables.flatMap { [$0.relation.oid] + $0.storage.map(\.oid) }).sorted(),
@@ -146,7 +147,10 @@ struct CheckedSource: Sendable {
 /// What a role may do to a table.
 struct TableAccess: Sendable {
     var mayUseSchema: Bool
+    /// SELECT on the table, and so on all its columns.
     var maySelect: Bool
+    /// The columns that the role may read where it may not read the table.
+    var readableColumns: Set<String> = []
     /// Whether policies hide rows from the role.
     var isFiltered: Bool
     var isOwner: Bool
@@ -178,7 +182,26 @@ struct TableAccess: Sendable {
                     owner: rows.text(row, 5)
                 )
             }
+            let columns = try connection.query(
+                """
+                SELECT attrelid, attname FROM pg_catalog.pg_attribute \
+                WHERE attrelid IN (\(list)) AND attnum > 0 AND NOT attisdropped \
+                AND NOT pg_catalog.has_table_privilege(attrelid, 'SELECT') \
+                AND pg_catalog.has_column_privilege(attrelid, attnum, 'SELECT')
+                """
+            )
+            for row in 0..<columns.count {
+                guard let oid = columns.oid(row, 0) else { continue }
+                access[oid]?.readableColumns.insert(columns.text(row, 1))
+            }
         }
         return access
+    }
+
+    /// Which of the columns that a snapshot reads the role may not; `nil` is the whole table.
+    func unreadable(of table: SourceTable) -> [String]? {
+        if maySelect { return [] }
+        guard table.columnList != nil else { return nil }
+        return table.relation.columns.map(\.name).filter { !readableColumns.contains($0) }
     }
 }

@@ -213,7 +213,11 @@ struct IdentityCheck: Sendable {
                 )
             ]
         }
-        let all = columns.of(table.relation.oid).map(\.name)
+        // A filter that goes with the identity uses columns of the list, which has the identity.
+        let mayReadAll = source.access[table.relation.oid]?.maySelect ?? true
+        let all =
+            mayReadAll
+            ? columns.of(table.relation.oid).map(\.name) : table.relation.columns.map(\.name)
         if let reason = try refusal(of: filter, table: table, columns: all, on: connection) {
             return [
                 Finding(

@@ -36,11 +36,13 @@ extension CheckedSource {
             )
         }
         let identities = try IdentityCheck(self, on: connection)
+        var closed: Set<String> = []
         for table in tables {
             let trouble =
                 try partsFindings(of: table) + accessFindings(of: table)
                 + identities.findings(of: table, on: connection)
-            findings += trouble
+            // A schema is told once, however many tables of it are taken.
+            findings += trouble.filter { $0.id != "table.usage" || closed.insert($0.mend).inserted }
             if !trouble.contains(where: { $0.level == .failed }) {
                 findings.append(fitFinding(of: table, identity: identities.text(of: table)))
             }
@@ -292,15 +294,19 @@ extension CheckedSource {
                     )
                 )
             }
-            if !access.maySelect {
+            let unreadable = access.unreadable(of: table)
+            if unreadable != [] {
+                // Of a table of which columns are taken no other ones need be readable.
+                let list = unreadable?.map { SQL.shown($0) }.joined(separator: ", ")
                 findings.append(
                     Finding(
                         "table.select",
                         .failed,
                         subject: subject,
-                        found: "\(self.role.name) may not read it",
-                        mend: "GRANT SELECT ON \(SQL.shown(part.schema, part.name)) TO "
-                            + "\(role);"
+                        found: "\(self.role.name) may not read "
+                            + (unreadable.map { Prose.list($0) + " of it" } ?? "it"),
+                        mend: "GRANT SELECT \(list.map { "(\($0)) " } ?? "")ON "
+                            + "\(SQL.shown(part.schema, part.name)) TO \(role);"
                     )
                 )
             }

@@ -70,7 +70,7 @@ public enum Publication {
                 hint: "name a table in tables.include that exists and can be replicated"
             )
         }
-        guard let found = try read(name, on: connection) else {
+        guard let found = try read(name, for: tables, on: connection) else {
             if isUnderWay { throw PublicationGap.dropped(name) }
             do {
                 try connection.query(creation)
@@ -109,7 +109,8 @@ public enum Publication {
         }
         // Filters are compared as text, the server's after it has been through its parser: the
         // statement changes nothing where they mean the same, and then nothing was altered.
-        return try read(name, on: connection) == found ? .reused : .altered(fit.tables)
+        return try read(name, for: tables, on: connection) == found
+            ? .reused : .altered(fit.tables)
     }
 
     /// The tasks that have a publication in the connection's database.
@@ -123,31 +124,6 @@ public enum Publication {
                 + "WHERE pg_catalog.left(pubname::text, 7) = 'di_pub_'"
         )
         return Set((0..<rows.count).map { rows.text($0, 0) })
-    }
-
-    /// Drops the publication; false where there was none.
-    ///
-    /// Only after the slot is gone: what a slot still has to decode needs its publication.
-    @discardableResult
-    public static func drop(
-        task: String,
-        on connection: borrowing Connection
-    ) throws(WalrelayError) -> Bool {
-        let name = name(task: task)
-        do {
-            let found = try connection.query(
-                "SELECT FROM pg_catalog.pg_publication WHERE pubname = \(SQL.literal(name))"
-            )
-            guard found.count > 0 else { return false }
-            try connection.query("DROP PUBLICATION IF EXISTS \(SQL.identifier(name))")
-            return true
-        } catch {
-            throw WalrelayError(
-                error,
-                while: "dropping publication \(name)",
-                hint: "let its owner run: DROP PUBLICATION \(SQL.identifier(name));"
-            )
-        }
     }
 
     /// The tables that the task's publication publishes changes as, by OID; empty without one.
@@ -206,10 +182,12 @@ public enum Publication {
 
     private static func read(
         _ name: String,
+        for tables: [SourceTable],
         on connection: borrowing Connection
     ) throws(WalrelayError) -> PublicationState? {
         do {
-            return try PublicationState.read(name, on: connection)
+            return try PublicationState.read(name, on: connection)?
+                .spelled(as: tables, on: connection)
         } catch {
             throw WalrelayError(error, while: "reading publication \(name)")
         }

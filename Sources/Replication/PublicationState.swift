@@ -229,7 +229,7 @@ extension PublicationState {
     /// Whether two filters are the same but for spaces, parentheses and the casts of literals that
     /// the server writes into its own text.
     ///
-    /// Errs towards "different": `SET TABLE` with the same filter changes nothing.
+    /// Errs towards "different"; then `spelled` asks the server.
     static func isSameFilter(_ one: String?, _ other: String?) -> Bool {
         guard let one, let other else { return one == nil && other == nil }
         return bare(one) == bare(other)

@@ -143,13 +143,15 @@ extension SnapshotCopier {
         try guardian.lock(on: connection)
         let findings = try guardian.findings(on: connection)
         let version = connection.serverVersion
+        let byKey = try storagesByKey(connection)
         let pageSize = try connection.query("SHOW block_size", while: .checking).integer(0, 0)
         let plan = SnapshotPlan(
             tables: request.tables.map(\.source),
             workers: request.workers,
             serverVersion: version,
             pageSize: pageSize.map { Int($0) } ?? 8192,
-            keyBounds: version < 140_000 && request.workers > 1 ? try keyBounds(connection) : [:]
+            byKey: byKey,
+            keyBounds: request.workers > 1 ? try keyBounds(of: byKey, connection) : [:]
         )
         return CopyJob(
             ledger: ChunkLedger(plan, of: request.tables, report: outlet.progress),
@@ -158,8 +160,27 @@ extension SnapshotCopier {
         )
     }
 
+    /// What cannot be read by ranges of pages: all before 14, and what the role may read only some
+    /// columns of, since `ctid` is none of these.
+    private func storagesByKey(
+        _ connection: borrowing Connection
+    ) throws(WalrelayError) -> Set<UInt32> {
+        let oids = request.tables.flatMap(\.source.storage).map(\.oid)
+        guard connection.serverVersion >= 140_000, !oids.isEmpty else { return Set(oids) }
+        let rows = try connection.query(
+            """
+            SELECT c.oid FROM pg_catalog.pg_class c \
+            WHERE c.oid IN (\(oids.map(String.init).joined(separator: ", "))) \
+            AND NOT pg_catalog.has_table_privilege(c.oid, 'SELECT')
+            """,
+            while: .checking
+        )
+        return Set((0..<rows.count).compactMap { rows.integer($0, 0).map { UInt32(clamping: $0) } })
+    }
+
     /// The bounds of the single whole-number keys, where a table is worth dividing.
     private func keyBounds(
+        of storages: Set<UInt32>,
         _ connection: borrowing Connection
     ) throws(WalrelayError) -> [UInt32: SnapshotPlan.KeyBounds] {
         var bounds: [UInt32: SnapshotPlan.KeyBounds] = [:]
@@ -167,7 +188,9 @@ extension SnapshotCopier {
             guard let column = table.wholeNumberKey else { continue }
             let key = SQL.identifier(column)
             for storage in table.source.storage
-            where storage.bytes > SnapshotPlan.Limits().leastBytes {
+            where storages.contains(storage.oid)
+                && storage.bytes > SnapshotPlan.Limits().leastBytes
+            {
                 let name = SQL.identifier(storage.schema, storage.name)
                 let rows = try connection.query(
                     "SELECT min(\(key)), max(\(key)) FROM ONLY \(name)",

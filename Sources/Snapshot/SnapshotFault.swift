@@ -38,7 +38,7 @@ enum SnapshotFault {
                 hint: "raise max_locks_per_transaction on the source, or take fewer tables "
                     + "or fewer snapshot.workers: each worker locks each table"
             )
-        case ("42501", .copying) where error.message.contains("row-level security"):
+        case ("42501", _) where error.message.contains("row-level security"):
             return WalrelayError(
                 "snapshot.row_security",
                 exit: .prerequisite,

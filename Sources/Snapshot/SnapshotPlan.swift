@@ -6,7 +6,8 @@
 // neither loses a row nor doubles one.
 //
 //   server ≥ 14         page ranges of the heap (a TID Range Scan reads just them)
-//   10 … 13             ranges of a single whole-number key between its least and greatest value
+//   10 … 13, or no      ranges of a single whole-number key between its least and greatest value
+//   SELECT on ctid
 //   otherwise, or       the whole table: the plain COPY is the server's cheapest
 //   with one worker
 
@@ -70,13 +71,14 @@ public struct SnapshotPlan: Sendable, Equatable {
 
     /// Plans the copying of tables.
     ///
-    /// `serverVersion` is libpq's number (150018); `keyBounds` are asked for only below 14, by
-    /// the OID of the storage.
+    /// `serverVersion` is libpq's number (150018); `keyBounds` are asked for only below 14 and
+    /// where `byKey` has the storage, by the OID of the storage.
     public init(
         tables: [SourceTable],
         workers: Int,
         serverVersion: Int,
         pageSize: Int = 8192,
+        byKey: Set<UInt32> = [],
         keyBounds: [UInt32: KeyBounds] = [:],
         limits: Limits = Limits()
     ) {
@@ -89,7 +91,7 @@ public struct SnapshotPlan: Sendable, Equatable {
                     Int64(max(1, limits.chunksPerTable))
                 )
                 let ranges =
-                    serverVersion >= 140_000
+                    serverVersion >= 140_000 && !byKey.contains(storage.oid)
                     ? Self.pageRanges(storage.bytes / Int64(max(1, pageSize)), count: count)
                     : Self.keyRanges(keyBounds[storage.oid], count: count)
                 chunks += ranges.map { range in

@@ -71,9 +71,14 @@ public struct TableGuard: Sendable {
         try connection.query("SET LOCAL lock_timeout = 0", while: .checking)
     }
 
+    /// Preparing a statement locks what it reads until the transaction ends.
+    ///
+    /// LOCK TABLE would want SELECT on the whole table, where columns may be all that is taken.
     private static func lockStatement(_ storage: [SourceTable.Storage]) -> String {
-        let names = storage.map { "ONLY \(SQL.identifier($0.schema, $0.name))" }
-        return "LOCK TABLE \(names.joined(separator: ", ")) IN ACCESS SHARE MODE"
+        storage.map {
+            "PREPARE walrelay AS SELECT FROM ONLY \(SQL.identifier($0.schema, $0.name)); "
+                + "DEALLOCATE walrelay"
+        }.joined(separator: "; ")
     }
 
     /// Who stands in the way of a lock; asked after the transaction has failed.

@@ -51,7 +51,7 @@ import Testing
                 Publication.drop(task: "t", on: connection),
             ]
         }
-        #expect(dropped == [true, false])
+        #expect(dropped == [.dropped, .absent])
         #expect(try await published(cluster).isEmpty)
     }
 

@@ -23,10 +23,10 @@ struct TableComparison {
         guard there.kind == "r" || there.kind == "p" else { return [kindFinding] }
         let findings = accessFindings() + columnFindings() + keyFindings() + actFindings()
         guard !findings.contains(where: { $0.level == .failed }) else { return findings }
-        let key = keyColumns
-        let text =
-            key.isEmpty
-            ? "takes every row" : "takes every row; its key is (\(key.joined(separator: ", ")))"
+        var text = "takes every row"
+        if !keyColumns.isEmpty { text += "; its key is (\(keyColumns.joined(separator: ", ")))" }
+        // No fault: whoever gives a task no more than it needs adds columns himself.
+        if !there.isOwned { text += "; \(there.owner) adds the columns that the source gets" }
         return findings + [finding("target.table", .ok, text)]
     }
 
@@ -79,16 +79,6 @@ struct TableComparison {
                     .failed,
                     "role \(server.role) lacks \(list)",
                     mend: "GRANT \(list) ON TABLE \(sql) TO \(role);"
-                )
-            )
-        }
-        if !there.isOwned {
-            findings.append(
-                finding(
-                    "target.owner",
-                    .warning,
-                    "belongs to \(there.owner): a column that the source adds will stop the task",
-                    mend: "GRANT \(SQL.shown(there.owner)) TO \(role);"
                 )
             )
         }

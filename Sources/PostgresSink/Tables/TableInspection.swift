@@ -43,6 +43,7 @@ struct TableInspection: Sendable {
             general
             + (try schemaFindings(missing: missing, types: types, server: server, on: target))
         let fit = TypeFit(source: source.types, target: thereTypes)
+        var closed: Set<String> = []
         for relation in relations.sorted(by: { naming.target(of: $0) < naming.target(of: $1) }) {
             guard let there = facts[naming.target(of: relation)] else {
                 findings.append(missingFinding(of: relation))
@@ -59,7 +60,10 @@ struct TableInspection: Sendable {
                 fit: fit,
                 mayLackKey: unfinished.contains(there.name)
             )
-            findings += table.findings()
+            // A schema is told once, however many tables of it are written.
+            findings += table.findings().filter {
+                $0.id != "target.schema_privileges" || closed.insert($0.mend).inserted
+            }
         }
         return findings
     }
@@ -94,7 +98,7 @@ struct TableInspection: Sendable {
         server: TargetServer,
         on target: borrowing Connection
     ) throws(PostgresError) -> [Finding] {
-        var findings: [Finding] = []
+        var findings = try OwnTables.findings(on: target)
         var wanted: Set<ExactText> = [ExactText(CheckpointTable.schema)]
         if createTables, !missing.isEmpty {
             wanted.formUnion(missing.map { naming.target(of: $0).$schema })
@@ -115,7 +119,7 @@ struct TableInspection: Sendable {
         for row in 0..<rows.count {
             let schema = rows.text(row, 0)
             wanted.remove(ExactText(schema))
-            guard !rows.flag(row, 1) else { continue }
+            guard !rows.flag(row, 1), schema != CheckpointTable.schema else { continue }
             findings.append(
                 Finding(
                     "target.schema_privileges",

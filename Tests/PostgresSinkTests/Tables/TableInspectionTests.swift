@@ -148,9 +148,9 @@ import Testing
             Self.faults(findings) == [
                 "target.schema_privileges schema public",
                 "target.database_privileges database postgres",
-                "target.privileges public.a", "target.owner public.a", "target.trigger public.a",
+                "target.privileges public.a", "target.trigger public.a",
                 "target.foreign_key public.a", "target.privileges public.b",
-                "target.owner public.b", "target.row_security public.b",
+                "target.row_security public.b",
             ]
         )
         #expect(
