@@ -44,7 +44,7 @@ struct HTTPRefusal: Error, Equatable {
     )
     static let unknownVersion = HTTPRefusal(
         code: 505,
-        reason: "only HTTP/1.1 and 1.0 are spoken here"
+        reason: "only HTTP/1 is spoken here"
     )
     static let tooSlow = HTTPRefusal(code: 408, reason: "the request did not come in time")
     static let tooMany = HTTPRefusal(code: 503, reason: "too many clients are connected")
