@@ -40,7 +40,6 @@ let lifecycle = Target.Dependency.product(
 let unixSignals = Target.Dependency.product(
     name: "UnixSignals", package: "swift-service-lifecycle")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
-let flyingFox = Target.Dependency.product(name: "FlyingFox", package: "FlyingFox")
 
 /// What only a build with the kafka sink needs: `swift build --disable-default-traits` has neither
 /// the sink nor librdkafka.
@@ -58,7 +57,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
-        .package(url: "https://github.com/swhitty/FlyingFox", from: "0.27.1"),
     ],
     targets: [
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
@@ -89,7 +87,7 @@ let package = Package(
             ]),
         room("Settings", ["ChangeModel", yams]),
         room("BatchJobs", ["LibPQ", "ChangeModel", "Settings", logging]),
-        room("Operations", ["ChangeModel", "Pipeline", logging, lifecycle, flyingFox]),
+        room("Operations", ["LibPQ", "ChangeModel", "Pipeline", logging, lifecycle]),
         room(
             "Commands",
             [

@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import ChangeModel
+import Foundation
 import Glibc
 import LibPQ
 import PostgresSink
@@ -23,6 +24,7 @@ struct CheckCommand: AsyncParsableCommand {
 
     func run() async throws {
         let settings = try config.load()
+        _ = try settings.http.readToken(environment: ProcessInfo.processInfo.environment)
         let requirements = Requirements(
             task: settings.task,
             tables: settings.tables,
@@ -31,10 +33,13 @@ struct CheckCommand: AsyncParsableCommand {
         let source = try settings.sourceParameters()
         let target = try settings.postgresTarget(database: source.database)
         let checkBrokers = try KafkaAssembly.check(settings, database: source.database)
+        let warned = settings.warnings.map {
+            Finding("settings.unwise", .warning, subject: "settings", found: $0)
+        }
         let findings = try await onOwnThread(named: "check") {
             do {
                 let connection = try Connection.open(source)
-                var findings = connection.encryption.findings(setting: "source")
+                var findings = warned + connection.encryption.findings(setting: "source")
                 findings += try Prerequisites.check(requirements, on: connection)
                 if let target { findings += try Self.findings(of: target, asking: connection) }
                 if let checkBrokers { findings += try checkBrokers(connection) }

@@ -97,9 +97,15 @@ struct RunCommand: AsyncParsableCommand {
             let address = ListenAddress(host: listen.host, port: listen.port)
             // A port that is taken is a fault of the settings: say so before anything is touched.
             try address.probe()
+            let service = HealthService(
+                listen: address,
+                access: try HTTPAssembly.access(settings.http, log: log),
+                board: board,
+                logger: log
+            )
             services.append(
                 .init(
-                    service: HealthService(listen: address, board: board, logger: log),
+                    service: service,
                     failureTerminationBehavior: .gracefullyShutdownGroup
                 )
             )

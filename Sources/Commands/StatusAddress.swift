@@ -71,23 +71,41 @@ struct StatusAddress: Sendable {
         )
     }
 
-    /// Asks; waits at most five seconds.
+    /// Asks, with the token where there is one; waits at most five seconds.
     ///
-    /// Throws, exit 75, where the task does not answer.
-    func ask() async throws -> Answer {
+    /// Throws, exit 75, where the task does not answer, and exit 77 where it refuses the token.
+    func ask(token: Secret? = nil) async throws -> Answer {
         let configuration = URLSessionConfiguration.ephemeral
         configuration.timeoutIntervalForRequest = 5
         configuration.timeoutIntervalForResource = 5
-        let session = URLSession(configuration: configuration)
+        let session = URLSession(
+            configuration: configuration,
+            delegate: NoRedirects(),
+            delegateQueue: nil
+        )
         defer { session.invalidateAndCancel() }
+        var request = URLRequest(url: url)
+        if let token {
+            request.setValue("Bearer \(token.reveal())", forHTTPHeaderField: "Authorization")
+        }
         let body: Data
         let code: Int
         do {
-            let (data, response) = try await session.data(from: url)
+            let (data, response) = try await session.data(for: request)
             body = data
             code = (response as? HTTPURLResponse)?.statusCode ?? 0
         } catch {
             throw silence(error)
+        }
+        if code == 401 {
+            throw WalrelayError(
+                "status.token_refused",
+                exit: .prerequisite,
+                token == nil
+                    ? "What answers at \(shown) asks for a token"
+                    : "What answers at \(shown) refuses the token",
+                hint: "give the task's http.token by --token-file FILE or WALRELAY_HTTP_TOKEN"
+            )
         }
         guard code == 200, body.count <= Self.answerByteLimit,
             let status = try? JSONDecoder().decode(TaskStatus.self, from: body)
@@ -131,5 +149,18 @@ struct StatusAddress: Sendable {
     /// The address without what may be a password in it.
     private var shown: String {
         "\(url.scheme ?? "http")://\(url.host ?? "")\(url.port.map { ":\($0)" } ?? "")"
+    }
+}
+
+/// Follows no redirect: a task sends none, and the token is for nobody else.
+private final class NoRedirects: NSObject, URLSessionTaskDelegate {
+    func urlSession(
+        _ session: URLSession,
+        task: URLSessionTask,
+        willPerformHTTPRedirection response: HTTPURLResponse,
+        newRequest request: URLRequest,
+        completionHandler: @escaping @Sendable (URLRequest?) -> Void
+    ) {
+        completionHandler(nil)
     }
 }

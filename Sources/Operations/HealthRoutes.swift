@@ -1,104 +1,112 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Which path answers what. Knows nothing of sockets or of the HTTP library: method and path in,
-// reply out.
+// Which path answers what, to whom. Knows nothing of sockets or bytes: request in, reply out.
 
 import ChangeModel
 import Foundation
 import Pipeline
 
-/// What is sent back for a request.
-struct HealthReply: Sendable {
-    var code: Int
-    var contentType: String
-    var body: String
-    var headers: [(name: String, value: String)] = []
-
-    static func text(_ code: Int, _ line: String) -> HealthReply {
-        // A reason may quote the server; it stays one line whatever it holds.
-        HealthReply(
-            code: code,
-            contentType: "text/plain; charset=utf-8",
-            body: line.shown + "\n"
-        )
-    }
-}
-
 /// The endpoints of a running task.
 struct HealthRoutes: Sendable {
-    static let paths = ["/", "/healthz", "/readyz", "/status", "/metrics"]
+    static let paths = probes + ["/", "/status", "/metrics"]
+    /// What orchestrators ask, who have no token: they are told the code, and nothing else.
+    static let probes = ["/healthz", "/readyz"]
 
     let board: StatusBoard
+    var access = HTTPAccess()
     var stallLimit: Duration = HealthReport.stallLimit
 
     /// Answers a request; the body of a reply to HEAD is for its length only.
-    func reply(method: String, path: String) -> HealthReply {
-        guard Self.paths.contains(path) else {
+    func reply(to request: HTTPRequest) -> HTTPReply {
+        guard access.accepts(host: request.host) else {
+            return .text(421, "ask by address or as localhost; http.behindProxy takes other names")
+        }
+        let login = access.login(request.authorization)
+        switch login {
+        case _ where Self.probes.contains(request.path): break
+        case .granted: break
+        case .refused:
+            var reply = HTTPReply.text(401, "the token is asked for")
+            reply.headers = ["Basic", "Bearer"].map {
+                ("WWW-Authenticate", "\($0) realm=\"walrelay\"")
+            }
+            return reply
+        case .unknown: return .text(503, "the token cannot be read; the log says why")
+        }
+        guard Self.paths.contains(request.path) else {
             return .text(404, "no such page; there are " + Self.paths.joined(separator: " "))
         }
-        guard method == "GET" || method == "HEAD" else {
-            var reply = HealthReply.text(405, "only GET and HEAD are answered here")
+        guard request.method == "GET" || request.method == "HEAD" else {
+            var reply = HTTPReply.text(405, "only GET and HEAD are answered here")
             reply.headers = [("Allow", "GET, HEAD")]
             return reply
         }
-        switch path {
-        case "/healthz": return health(HealthReport(board: board, stallLimit: stallLimit).sickness)
-        case "/readyz":
-            return health(HealthReport(board: board, stallLimit: stallLimit).unreadiness)
-        case "/status": return status()
+        guard !request.hasBody else { return .text(413, "no request has a body here") }
+        switch request.path {
+        case "/healthz": return health(report.sickness, tells: login == .granted)
+        case "/readyz": return health(report.unreadiness, tells: login == .granted)
+        case "/status": return statusDocument()
         case "/metrics": return metrics()
         default: return page()
         }
     }
 
-    private func health(_ reason: String?) -> HealthReply {
-        guard let reason else { return .text(200, "ok") }
-        return .text(503, reason)
+    private var status: TaskStatus { board.status.withoutPaths }
+
+    private var report: HealthReport {
+        var report = HealthReport(board: board, stallLimit: stallLimit)
+        report.sickness = report.sickness?.withoutPaths
+        return report
     }
 
-    private func status() -> HealthReply {
+    private func health(_ reason: String?, tells: Bool) -> HTTPReply {
+        guard let reason else { return .text(200, "ok") }
+        return .text(503, tells ? reason : "not ok; the reason is told to those who have the token")
+    }
+
+    private func statusDocument() -> HTTPReply {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        guard let data = try? encoder.encode(board.status) else {
+        guard let data = try? encoder.encode(status) else {
             // Only a non-finite number could fail, and the rate is never one.
             return .text(500, "the status cannot be encoded")
         }
-        return HealthReply(
+        return HTTPReply(
             code: 200,
             contentType: "application/json",
             body: String(decoding: data, as: UTF8.self).shownJSON + "\n"
         )
     }
 
-    private func metrics() -> HealthReply {
+    private func metrics() -> HTTPReply {
         let silences = StatusBoard.Part.allCases.compactMap { part in
             board.silence(of: part).map { (part: part, seconds: $0 / .seconds(1)) }
         }
         let metrics = Metrics(
-            status: board.status,
+            status: status,
             counters: board.counters,
             silences: silences,
             isStalled: !board.stalledParts(after: stallLimit).isEmpty,
             process: ProcessFacts.current()
         )
-        return HealthReply(
+        return HTTPReply(
             code: 200,
             contentType: "text/plain; version=0.0.4; charset=utf-8",
             body: metrics.text
         )
     }
 
-    private func page() -> HealthReply {
+    private func page() -> HTTPReply {
         let nonce = String(UInt64.random(in: .min ... .max), radix: 16)
         let page = StatusPage(
-            status: board.status,
-            sickness: HealthReport(board: board, stallLimit: stallLimit).sickness,
+            status: status,
+            sickness: report.sickness,
             nonce: nonce
         )
         let policy =
             "default-src 'none'; style-src 'nonce-\(nonce)'; script-src 'nonce-\(nonce)'; "
             + "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-        return HealthReply(
+        return HTTPReply(
             code: 200,
             contentType: "text/html; charset=utf-8",
             body: page.html,

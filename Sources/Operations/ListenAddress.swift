@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The `http.listen` setting: text in, socket addresses out. A host name may stand for several
-// addresses (localhost is often ::1 and 127.0.0.1); they are tried in the resolver's order.
+// The `http.listen` setting: text in, host and port out, and what is said where it cannot be had.
 
 public import ChangeModel
 import Glibc
@@ -49,79 +48,10 @@ public struct ListenAddress: Sendable, Equatable, CustomStringConvertible {
     }
 }
 
-/// One resolved address that a socket can be bound to.
-enum SocketEndpoint: Sendable {
-    case ip4(sockaddr_in)
-    case ip6(sockaddr_in6)
-}
-
 extension ListenAddress {
-    /// Tries whether the address can be listened on, and lets go of it at once.
-    ///
-    /// For a start that should fail before it has touched anything; the true answer is that of
-    /// ``HealthService/run()``. Blocks while a name is looked up.
-    ///
-    /// - Throws: the same errors as ``HealthService/run()``, such as `http.address_in_use`.
-    public func probe() throws(WalrelayError) {
-        var refusal = refusal(errno: EADDRNOTAVAIL)
-        for endpoint in try resolve() {
-            let code =
-                switch endpoint {
-                case .ip4(let address): Self.bindOnce(address, family: AF_INET)
-                case .ip6(let address): Self.bindOnce(address, family: AF_INET6)
-                }
-            guard code != 0 else { return }
-            refusal = self.refusal(errno: code)
-        }
-        throw refusal
-    }
-
-    /// Binds a socket as the server will, closes it, and returns 0 or errno.
-    private static func bindOnce<Address>(_ address: Address, family: Int32) -> Int32 {
-        let descriptor = socket(family, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        guard descriptor >= 0 else { return errno }
-        defer { close(descriptor) }
-        var reuse: Int32 = 1
-        setsockopt(
-            descriptor,
-            SOL_SOCKET,
-            SO_REUSEADDR,
-            &reuse,
-            socklen_t(MemoryLayout<Int32>.size)
-        )
-        let result = withUnsafePointer(to: address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, socklen_t(MemoryLayout<Address>.size))
-            }
-        }
-        return result == 0 ? 0 : errno
-    }
-
-    /// The socket addresses behind the host; blocks while a name is looked up.
-    ///
-    /// - Throws: `http.address_unknown` (exit 78) when the host has no address.
-    func resolve() throws(WalrelayError) -> [SocketEndpoint] {
-        var hints = addrinfo()
-        hints.ai_family = AF_UNSPEC
-        hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
-        hints.ai_flags = AI_NUMERICSERV
-        var list: UnsafeMutablePointer<addrinfo>?
-        let code = getaddrinfo(host, String(port), &hints, &list)
-        defer { if let list { freeaddrinfo(list) } }
-        var endpoints: [SocketEndpoint] = []
-        var entry = code == 0 ? list : nil
-        while let info = entry?.pointee {
-            let raw = UnsafeRawPointer(info.ai_addr)
-            if info.ai_family == AF_INET, let raw {
-                endpoints.append(.ip4(raw.loadUnaligned(as: sockaddr_in.self)))
-            } else if info.ai_family == AF_INET6, let raw {
-                endpoints.append(.ip6(raw.loadUnaligned(as: sockaddr_in6.self)))
-            }
-            entry = info.ai_next
-        }
-        guard endpoints.isEmpty else { return endpoints }
-        let reason = code == 0 ? "it has no IP address" : String(cString: gai_strerror(code))
-        throw WalrelayError(
+    /// What to tell the operator when the host is a name that stands for nothing.
+    func unknown(_ reason: String) -> WalrelayError {
+        WalrelayError(
             "http.address_unknown",
             exit: .settings,
             "http.listen names the host \"\(host)\", which cannot be resolved: \(reason)",

@@ -20,13 +20,16 @@ public enum SecretSource: Sendable, Equatable {
     /// The password as it is now, without one trailing newline of the file.
     ///
     /// Blocks on the file system. Throws `settings.secret_file`, exit 78, when the file cannot be
-    /// read, is empty, larger than 64 KiB or not UTF-8.
-    public func read(environment: [String: String]) throws(WalrelayError) -> String {
+    /// read, is empty, larger than 64 KiB or not UTF-8; `noun` says what it holds.
+    public func read(
+        environment: [String: String],
+        noun: String = "password"
+    ) throws(WalrelayError) -> String {
         switch self {
         case .literal(let secret):
             return secret.reveal()
         case .file(let path):
-            return try Self.read(file: path)
+            return try Self.read(file: path, noun: noun)
         case .credential(let name):
             guard let directory = environment["CREDENTIALS_DIRECTORY"], !directory.isEmpty else {
                 throw Self.error(
@@ -34,18 +37,22 @@ public enum SecretSource: Sendable, Equatable {
                     hint: "start walrelay from a systemd unit with LoadCredential=\(name):PATH"
                 )
             }
-            return try Self.read(file: directory + "/" + name)
+            return try Self.read(file: directory + "/" + name, noun: noun)
         }
     }
 
-    private static func read(file path: String) throws(WalrelayError) -> String {
+    private static func read(
+        file path: String,
+        noun: String
+    ) throws(WalrelayError) -> String {
         let content: BoundedFile
         do {
             content = try BoundedFile(path: path, byteLimit: byteLimit)
         } catch {
             throw Self.error(
-                "The password file \(path) cannot be read: \(error.reason).",
-                hint: "name a readable file in passwordFile or keyPasswordFile"
+                "The \(noun) file \(path) cannot be read: \(error.reason).",
+                hint:
+                    "name a readable file in \(noun == "password" ? "passwordFile or keyPasswordFile" : "\(noun)File")"
             )
         }
         var bytes = content.bytes[...]
@@ -54,10 +61,10 @@ public enum SecretSource: Sendable, Equatable {
             if bytes.last == UInt8(ascii: "\r") { bytes.removeLast() }
         }
         guard let text = String(validating: bytes, as: UTF8.self), !bytes.contains(0) else {
-            throw Self.error("The password file \(path) is not UTF-8 text.")
+            throw Self.error("The \(noun) file \(path) is not UTF-8 text.")
         }
         guard !text.isEmpty else {
-            throw Self.error("The password file \(path) is empty.")
+            throw Self.error("The \(noun) file \(path) is empty.")
         }
         return text
     }

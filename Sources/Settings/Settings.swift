@@ -106,15 +106,6 @@ extension Settings {
         public init() {}
     }
 
-    /// `http`: the status server.
-    public struct HTTP: Sendable, Equatable {
-        /// Where it listens; nil when it is switched off.
-        public var listen: Endpoint? = Endpoint(host: "127.0.0.1", port: 8085)
-
-        /// Creates the default section.
-        public init() {}
-    }
-
     /// `log`: how much is logged and in what form.
     public struct Log: Sendable, Equatable {
         /// The least level that is logged.

@@ -120,14 +120,6 @@ extension ValueFormat {
     }
 }
 
-extension Settings.HTTP {
-    static func read(_ section: Section) -> Self? {
-        var http = Self()
-        section.take("listen", Form<Endpoint>.endpoint.or("off"), into: &http.listen)
-        return http
-    }
-}
-
 extension Settings.Log {
     static func read(_ section: Section) -> Self? {
         var log = Self()

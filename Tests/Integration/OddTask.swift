@@ -62,6 +62,9 @@ struct OddTask: Sendable {
     var retry = "10m"
     /// A port for the status, or none.
     var httpPort: Int?
+    /// Further entries of `http`, each with a comma before it.
+    var httpMore = ""
+    var httpHost = "127.0.0.1"
     /// Further lines of `source`, and of the file.
     var sourceLines: [String] = []
     var lines: [String] = []
@@ -90,14 +93,14 @@ struct OddTask: Sendable {
         source += ["user: \(user)", "applicationName: \(name)"] + sourceLines
         if password != nil { source.append("password: ${SOURCE_PASSWORD}") }
         let names = tables.map { "'\($0)'" }.joined(separator: ", ")
-        let listen = httpPort.map { "'127.0.0.1:\($0)'" } ?? "off"
+        let listen = httpPort.map { "'\(httpHost):\($0)'" } ?? "off"
         return """
             task: \(name)
             source:
               \(source.joined(separator: "\n  "))
             tables: { include: [\(names)] }
             sink: { kind: ndjson, ndjson: { directory: '\(sinkDirectory)' } }
-            http: { listen: \(listen) }
+            http: { listen: \(listen)\(httpMore) }
             retry: { for: \(retry) }
             \(lines.joined(separator: "\n"))
 

@@ -51,16 +51,19 @@ let quietLogger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 /// Runs a health server on a free loopback port for the time of the body.
 func withHealthServer<R: Sendable>(
     board: StatusBoard,
+    access: HTTPAccess = HTTPAccess(),
     stallLimit: Duration = .seconds(30),
-    limits: ClientLimits = ClientLimits(),
+    times: HTTPTimes = HTTPTimes(),
+    clientLimit: Int = HTTPListener.clientLimit,
     _ body: @escaping @Sendable (UInt16) async throws -> R
 ) async throws -> R {
     let (ports, continuation) = AsyncStream.makeStream(of: UInt16.self)
     let service = HealthService(
         listen: ListenAddress(host: "127.0.0.1", port: 0),
-        routes: HealthRoutes(board: board, stallLimit: stallLimit),
+        routes: HealthRoutes(board: board, access: access, stallLimit: stallLimit),
         logger: quietLogger,
-        limits: limits
+        times: times,
+        clientLimit: clientLimit
     ) { continuation.yield($0.port) }
     let group = ServiceGroup(
         services: [service],

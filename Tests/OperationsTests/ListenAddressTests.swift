@@ -29,7 +29,7 @@ import Testing
 
     @Test func `a host without an address is an error of the settings`() {
         let address = ListenAddress(host: "no-such-host.invalid", port: 1)
-        let error = #expect(throws: WalrelayError.self) { try address.resolve() }
+        let error = #expect(throws: WalrelayError.self) { try address.probe() }
         #expect(error?.code == "http.address_unknown")
         #expect(error?.message.contains("no-such-host.invalid") == true)
     }

@@ -15,7 +15,9 @@ import Testing
     }
 
     @Test func `every line is a comment or a sample and every sample has its type`() throws {
-        let text = HealthRoutes(board: makeBoard()).reply(method: "GET", path: "/metrics").body
+        let text = HealthRoutes(board: makeBoard()).reply(
+            to: HTTPRequest(method: "GET", path: "/metrics")
+        ).body
         let samples = try Self.parse(text)
         #expect(samples.count > 20)
         for sample in samples {
@@ -29,7 +31,9 @@ import Testing
     }
 
     @Test func `the board's numbers are the metrics' values`() throws {
-        let text = HealthRoutes(board: makeBoard()).reply(method: "GET", path: "/metrics").body
+        let text = HealthRoutes(board: makeBoard()).reply(
+            to: HTTPRequest(method: "GET", path: "/metrics")
+        ).body
         let samples = try Self.parse(text)
         func value(_ name: String, _ label: String? = nil) -> Double? {
             samples.first { sample in
@@ -66,7 +70,9 @@ import Testing
                 ]
             )
         }
-        let text = HealthRoutes(board: board).reply(method: "GET", path: "/metrics").body
+        let text = HealthRoutes(board: board).reply(
+            to: HTTPRequest(method: "GET", path: "/metrics")
+        ).body
         let samples = try Self.parse(text)
         let values = Dictionary(samples.map { ($0.name, $0.value) }) { first, _ in first }
         #expect(values["walrelay_sink_records_total"] == 12)
@@ -109,7 +115,9 @@ import Testing
 
     @Test func `what is not known is left out`() throws {
         let board = StatusBoard(task: "t", version: "v", sinkKind: "stream")
-        let text = HealthRoutes(board: board).reply(method: "GET", path: "/metrics").body
+        let text = HealthRoutes(board: board).reply(
+            to: HTTPRequest(method: "GET", path: "/metrics")
+        ).body
         #expect(!text.contains("lag_bytes"))
         #expect(!text.contains("lsn_bytes"))
         #expect(!text.contains("walrelay_snapshot"))
@@ -121,7 +129,9 @@ import Testing
     @Test(arguments: attacks) func `a name that attacks stays one label`(name: String) throws {
         let board = makeBoard(task: name)
         board.update { $0.snapshot.tables = [.init(table: name, rowsCopied: 5)] }
-        let text = HealthRoutes(board: board).reply(method: "GET", path: "/metrics").body
+        let text = HealthRoutes(board: board).reply(
+            to: HTTPRequest(method: "GET", path: "/metrics")
+        ).body
         let sample = try #require(
             try Self.parse(text).first { $0.name == "walrelay_snapshot_copied_rows" }
         )

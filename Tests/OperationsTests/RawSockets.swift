@@ -50,7 +50,11 @@ struct RawReply: Sendable {
 enum RawHTTP {
     static func get(_ path: String, port: UInt16, method: String = "GET") async throws -> RawReply {
         let request = "\(method) \(path) HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
-        let text = try await exchange(request, port: port)
+        return reply(try await exchange(request, port: port))
+    }
+
+    /// The head and the body of what came over the wire.
+    static func reply(_ text: String) -> RawReply {
         let bytes = Array(text.utf8)
         let separator = Array("\r\n\r\n".utf8)
         let end = bytes.indices.first { bytes[$0...].starts(with: separator) } ?? bytes.count

@@ -10,8 +10,8 @@ import Testing
 @testable import Operations
 
 @Suite struct StatusPageTests {
-    private func page(_ board: StatusBoard) -> HealthReply {
-        HealthRoutes(board: board).reply(method: "GET", path: "/")
+    private func page(_ board: StatusBoard) -> HTTPReply {
+        HealthRoutes(board: board).reply(to: HTTPRequest(method: "GET", path: "/"))
     }
 
     @Test func `the numbers stand in the page without JavaScript`() {
@@ -123,7 +123,8 @@ import Testing
             status.snapshot.tables = [.init(table: name)]
             status.sink = .init(kind: name, details: [name: .text(name)])
         }
-        let body = HealthRoutes(board: board).reply(method: "GET", path: "/status").body
+        let body = HealthRoutes(board: board).reply(to: HTTPRequest(method: "GET", path: "/status"))
+            .body
         let status = try JSONDecoder().decode(TaskStatus.self, from: Data(body.utf8))
         #expect(status.task == name)
         #expect(status.snapshot.tables[0].table == name)

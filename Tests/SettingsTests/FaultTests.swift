@@ -91,7 +91,8 @@ private let shapes = [
     ),
     FaultCase(
         Draft(more: "http: { zzz: 1 }"),
-        "s:5:9: unknown key \"zzz\" in http; known are listen"
+        "s:5:9: unknown key \"zzz\" in http; known are listen, token, tokenFile,"
+            + " behindProxy"
     ),
     FaultCase(
         Draft(more: "stream: { on_truncate: stop }"),
