@@ -57,8 +57,26 @@ import Testing
         let instance = folder.appending(path: "walrelay@orders.service").path
         let verdict = try await run(["verify", "--man=no", instance])
         #expect(verdict.output == "")
-        let security = try await run(["security", "--offline=true", "--threshold=20", copy.path])
+        let security = try await run(["security", "--offline=true", "--threshold=12", copy.path])
         #expect(security.status == 0, "\(security.output)")
+    }
+
+    @Test func `the sandbox is as narrow as the threat model says`() throws {
+        for (key, expected) in [
+            ("DynamicUser", ["yes"]), ("NoNewPrivileges", ["yes"]), ("CapabilityBoundingSet", [""]),
+            ("ProtectSystem", ["strict"]), ("PrivateUsers", ["yes"]), ("NoExecPaths", ["/"]),
+            ("MemoryDenyWriteExecute", ["yes"]), ("ProcSubset", ["pid"]), ("LimitCORE", ["0"]),
+            ("RestrictAddressFamilies", ["AF_UNIX AF_INET AF_INET6"]), ("UMask", ["0077"]),
+            ("StateDirectoryMode", ["0700"]), ("SystemCallArchitectures", ["native"]),
+        ] {
+            #expect(try values(of: key) == expected, "\(key)")
+        }
+        let filter = try values(of: "SystemCallFilter")
+        // An allow list: the first line decides that.
+        #expect(filter.first == "@system-service")
+        #expect(filter.contains { $0.hasPrefix("~@privileged @resources @setuid ") })
+        #expect(try values(of: "AmbientCapabilities") == [""])
+        #expect(try values(of: "ReadWritePaths") == [])
     }
 
     private func run(_ arguments: [String]) async throws -> (status: Int32, output: String) {
