@@ -76,7 +76,11 @@ let package = Package(
         room("NDJSONSink", ["ChangeModel", "Sink", logging]),
         room("PostgresSink", ["LibPQ", "ChangeModel", "Sink", logging]),
         room("KafkaSink", ["ChangeModel", "LibRDKafka", "Sink", logging]),
-        room("Pipeline", ["LibPQ", "ChangeModel", "Replication", "Snapshot", "Sink", logging]),
+        room(
+            "Pipeline",
+            [
+                "Certificates", "LibPQ", "ChangeModel", "Replication", "Snapshot", "Sink", logging,
+            ]),
         room(
             "Verify",
             [
@@ -103,7 +107,7 @@ let package = Package(
             swiftSettings: house
         ),
         tests("Certificates", ["ChangeModel", "Support"]),
-        tests("LibPQ", ["Support"]),
+        tests("LibPQ", ["Certificates", "Support"]),
         tests("LibRDKafka", ["Support", logging]),
         tests("ChangeModel"),
         tests("PgOutput", ["ChangeModel"], exclude: ["Corpus"]),
@@ -122,7 +126,8 @@ let package = Package(
             ]),
         tests("Verify", ["ChangeModel", "LibPQ", "Replication", "Support", logging]),
         tests(
-            "Pipeline", ["ChangeModel", "LibPQ", "Replication", "Sink", "Support", logging]),
+            "Pipeline",
+            ["Certificates", "ChangeModel", "LibPQ", "Replication", "Sink", "Support", logging]),
         tests("Settings", ["ChangeModel"], exclude: ["Jobs"]),
         tests("BatchJobs", ["ChangeModel", "LibPQ", "Settings", "Support", logging]),
         tests("Operations", ["ChangeModel", "Pipeline", "Support", logging, lifecycle]),

@@ -61,3 +61,11 @@ enum ConnectionFault {
         )
     }
 }
+
+extension Connection {
+    /// What a job's operator should know of how a connection is protected.
+    func protectionWarnings(at end: String) -> [String] {
+        encryption.findings(setting: "datasource").filter { $0.level != .ok }
+            .map { "the \(end)'s \($0.subject): \($0.found)" }
+    }
+}

@@ -63,6 +63,39 @@ static inline int walrelay_pem_ended(void) {
     return ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
 }
 
+/// How often an encrypted key has its password stretched; 0 where it does not say, negative where
+/// the number is beyond measure.
+static inline long walrelay_stretching(const X509_SIG *key) {
+    const X509_ALGOR *algorithm;
+    const ASN1_OBJECT *kind;
+    const void *value;
+    int type;
+    long count = 0;
+    X509_SIG_get0(key, &algorithm, NULL);
+    X509_ALGOR_get0(&kind, &type, &value, algorithm);
+    if (type != V_ASN1_SEQUENCE) return 0;
+    if (OBJ_obj2nid(kind) != NID_pbes2) {
+        PBEPARAM *one = (PBEPARAM *)ASN1_item_unpack(
+            (const ASN1_STRING *)value, ASN1_ITEM_rptr(PBEPARAM));
+        if (one) count = ASN1_INTEGER_get(one->iter);
+        PBEPARAM_free(one);
+        return count;
+    }
+    PBE2PARAM *two = (PBE2PARAM *)ASN1_item_unpack(
+        (const ASN1_STRING *)value, ASN1_ITEM_rptr(PBE2PARAM));
+    if (two) {
+        X509_ALGOR_get0(&kind, &type, &value, two->keyfunc);
+        if (OBJ_obj2nid(kind) == NID_id_pbkdf2 && type == V_ASN1_SEQUENCE) {
+            PBKDF2PARAM *stretching = (PBKDF2PARAM *)ASN1_item_unpack(
+                (const ASN1_STRING *)value, ASN1_ITEM_rptr(PBKDF2PARAM));
+            if (stretching) count = ASN1_INTEGER_get(stretching->iter);
+            PBKDF2PARAM_free(stretching);
+        }
+    }
+    PBE2PARAM_free(two);
+    return count;
+}
+
 /// A file in memory, closed on exec, that its owner alone may read; -1 where there is none.
 static inline int walrelay_memory_file(const char *name) {
     // Without this flag newer kernels complain in their log, or refuse; older ones do not know it.

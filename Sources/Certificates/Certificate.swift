@@ -84,6 +84,9 @@ extension Certificate {
     /// How long before its end a certificate is warned of.
     public static let warningDays: Int64 = 30
 
+    /// The present moment, in seconds since 1970-01-01 UTC.
+    public static var now: Int64 { Int64(time(nil)) }
+
     /// How it stands, by seconds since 1970-01-01 UTC.
     public func validity(at now: Int64) -> Validity {
         if now < notBefore { return .early }

@@ -38,7 +38,10 @@ struct CertificateList: ~Copyable {
     /// Writes them as PEM, the one that the key belongs to first: a bundle has no order, and what is
     /// shown to a server has to begin with the client's own.
     func write(to descriptor: Int32, leading key: borrowing PrivateKey) -> Bool {
-        write(handles.filter { Self.fits($0, key) } + handles.filter { !Self.fits($0, key) }, descriptor)
+        write(
+            handles.filter { Self.fits($0, key) } + handles.filter { !Self.fits($0, key) },
+            descriptor
+        )
     }
 
     /// Writes them as PEM.

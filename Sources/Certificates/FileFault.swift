@@ -23,7 +23,8 @@ enum FileFault {
     static func notCertificates(_ file: MaterialFile) -> WalrelayError {
         let path = quoted(file.path)
         let found: String
-        var hint = "give a certificate in PEM, DER or PKCS#7 (.p7b); `openssl x509 -in \(path) "
+        var hint =
+            "give a certificate in PEM, DER or PKCS#7 (.p7b); `openssl x509 -in \(path) "
             + "-noout -text` shows what it holds"
         switch Foreign(file) {
         case .key:
@@ -31,14 +32,19 @@ enum FileFault {
             hint = "name the certificate here, and this file as the key"
         case .pkcs12:
             found = "is a PKCS#12 store"
-            hint = file.purpose == .authorities
+            hint =
+                file.purpose == .authorities
                 ? "openssl pkcs12 -in \(path) -cacerts -nokeys -out \(renamed(file.path, "pem"))"
                 : splitStore(file.path)
         case .javaStore: (found, hint) = ("is a Java key store", javaStore(file.path))
         case .request: found = "holds a signing request, not a certificate"
         case .unknown: found = "holds no certificate"
         }
-        return fault("tls.no_certificate", "The \(file.purpose.rawValue) \(file.path) \(found)", hint)
+        return fault(
+            "tls.no_certificate",
+            "The \(file.purpose.rawValue) \(file.path) \(found)",
+            hint
+        )
     }
 
     static func malformedCertificate(_ file: MaterialFile, number: Int) -> WalrelayError {
@@ -71,10 +77,20 @@ enum FileFault {
         case .key: found = "holds a private key that cannot be read: it is damaged"
         case .unknown:
             let isCertificate = file.contains("-----BEGIN CERTIFICATE") || Certificate.isDER(file)
-            found = isCertificate ? "holds a certificate, not a private key" : "holds no private key"
+            found =
+                isCertificate ? "holds a certificate, not a private key" : "holds no private key"
             if isCertificate { hint = "name the key here, and this file as the certificate" }
         }
         return fault("tls.no_key", "The client key \(file.path) \(found)", hint)
+    }
+
+    /// A key that would take minutes to open.
+    static func stretched(_ file: MaterialFile) -> WalrelayError {
+        fault(
+            "tls.no_key",
+            "The client key \(file.path) is damaged: its password would be stretched for minutes",
+            "take the file anew from where it came"
+        )
     }
 
     static func openToOthers(_ file: MaterialFile) -> WalrelayError {
@@ -108,7 +124,8 @@ enum FileFault {
     static func unknownCipher(_ file: MaterialFile) -> WalrelayError {
         let path = quoted(file.path)
         let form = file.isPEM ? "PEM" : "DER"
-        let legacy = LegacyCiphers.isAllowed ? "" : " on a machine that has OpenSSL's legacy provider"
+        let legacy =
+            LegacyCiphers.isAllowed ? "" : " on a machine that has OpenSSL's legacy provider"
         return fault(
             "tls.key_cipher",
             "The client key \(file.path) is encrypted by a cipher that OpenSSL does not offer here",
@@ -130,10 +147,11 @@ enum FileFault {
     static func noMemoryFile(_ path: String, _ code: Int32) -> WalrelayError {
         WalrelayError(
             "tls.memory_file",
-            exit: .unreachable,
+            exit: .prerequisite,
             "There is no file in memory for what \(path) holds: \(String(cString: strerror(code)))",
             hint: "see that the process may open more files (LimitNOFILE=) and call memfd_create",
-            isTransient: true
+            // Descriptors and memory may be free again; a system call that is filtered stays so.
+            isTransient: [EMFILE, ENFILE, ENOMEM].contains(code)
         )
     }
 

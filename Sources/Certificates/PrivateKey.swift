@@ -24,11 +24,13 @@ struct PrivateKey: ~Copyable {
     /// Throws `tls.no_key`, `tls.key_password` or `tls.key_cipher`.
     init(_ file: MaterialFile, password: String?) throws(WalrelayError) {
         let secret = Password(password)
+        let envelope = EncryptedKey(file)
+        if let envelope, envelope.isStretchedTooFar { throw FileFault.stretched(file) }
         let plain = file.isPEM ? Self.openPEM(file.bytes, secret) : Self.openDER(file.bytes)
         let lacksAlgorithm = walrelay_lacks_algorithm() != 0
         if let plain {
             (handle, isReadByLibpq) = (plain, true)
-        } else if let envelope = EncryptedKey(file) {
+        } else if let envelope {
             guard let password else { throw FileFault.passwordMissing(file) }
             switch envelope.open(password) {
             case .opened(let key): (handle, isReadByLibpq) = (key, false)
@@ -151,6 +153,13 @@ private final class EncryptedKey {
         defer { ERR_clear_error() }
         var next = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
         return d2i_X509_SIG(nil, &next, bytes.count)
+    }
+
+    /// Whether its password would be stretched for minutes: no program makes such a key, and damage
+    /// does.
+    var isStretchedTooFar: Bool {
+        defer { ERR_clear_error() }
+        return !(0...10_000_000).contains(walrelay_stretching(envelope))
     }
 
     /// Opens it with what OpenSSL offers to all, and else with what it keeps apart.

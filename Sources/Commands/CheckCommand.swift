@@ -34,7 +34,8 @@ struct CheckCommand: AsyncParsableCommand {
         let findings = try await onOwnThread(named: "check") {
             do {
                 let connection = try Connection.open(source)
-                var findings = try Prerequisites.check(requirements, on: connection)
+                var findings = connection.encryption.findings(setting: "source")
+                findings += try Prerequisites.check(requirements, on: connection)
                 if let target { findings += try Self.findings(of: target, asking: connection) }
                 if let checkBrokers { findings += try checkBrokers(connection) }
                 return findings

@@ -57,6 +57,26 @@ extension Settings {
     }
 }
 
+extension Settings {
+    /// The task's servers whose certificates are watched.
+    ///
+    /// Blocks.
+    func watchedEnds() throws(WalrelayError) -> [CertificateWatch.End] {
+        let source = CertificateWatch.End(
+            .source,
+            setting: "source",
+            parameters: try sourceParameters()
+        )
+        guard case .postgresql(let section) = sink else { return [source] }
+        let target = CertificateWatch.End(
+            .target,
+            setting: "sink.postgresql",
+            parameters: try section.connection.parameters()
+        )
+        return [source, target]
+    }
+}
+
 extension Settings.Connection {
     /// How the server is reached, with the password as it is now; read again on each connection.
     ///
@@ -67,8 +87,7 @@ extension Settings.Connection {
             keywords: try keywords(environment: environment),
             connectTimeout: connectTimeout,
             refresh: { [self] () throws(WalrelayError) in
-                let password = try resolvePassword(environment: environment)
-                return password.map { ["password": $0] } ?? [:]
+                try secrets(environment: environment)
             }
         )
     }

@@ -61,6 +61,17 @@ struct RunCommand: AsyncParsableCommand {
                 log: log
             )
         )
+        let watch = CertificateWatch(
+            try settings.watchedEnds(),
+            board: board,
+            stop: stop,
+            log: log
+        )
+        watch.start()
+        defer {
+            stop.request()
+            watch.waitForEnd()
+        }
         try await Self.serve(runner, board: board, stop: stop, settings: settings, log: log)
     }
 

@@ -149,7 +149,7 @@ struct TLSFiles {
     /// An error of the login, with what may explain it: a server refuses a client's certificate
     /// that has expired, and says so, if at all, in a word.
     func explaining(_ error: PostgresError) -> PostgresError {
-        let now = Int64(time(nil))
+        let now = Certificate.now
         guard error.kind == .tls || error.refusesLogin,
             let certificate = prepared.clientCertificates.first
         else { return error }

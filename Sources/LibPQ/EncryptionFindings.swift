@@ -37,7 +37,7 @@ extension Encryption {
     ///
     /// `setting` is where the connection's `tls` stands, such as `source`; `now` are seconds since
     /// 1970-01-01 UTC.
-    public func findings(setting: String, at now: Int64) -> [Finding] {
+    public func findings(setting: String, at now: Int64 = Certificate.now) -> [Finding] {
         [channelFinding(setting)].compactMap { $0 } + roles.map { Self.finding($0, at: now) }
     }
 

@@ -165,6 +165,11 @@ enum MetricNames {
         .gauge,
         "Brokers that the cluster names."
     )
+    static let certificateExpiry = Metric(
+        "walrelay_certificate_expiry_timestamp_seconds",
+        .gauge,
+        "When a certificate of a connection ceases to be valid, in Unix time; the first of several."
+    )
     static let reconnects = Metric(
         "walrelay_reconnects_total",
         .counter,

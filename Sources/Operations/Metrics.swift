@@ -34,6 +34,7 @@ struct Metrics {
         out.add(MetricNames.sinkBytes, detail("bytesWritten"))
         addRows(to: &out)
         addBrokers(to: &out)
+        addCertificates(to: &out)
         out.add(MetricNames.reconnects, Double(counters.reconnects))
         out.add(MetricNames.errors, Double(counters.errors))
         out.add(MetricNames.residentMemory, process.residentBytes.map(Double.init))
@@ -117,6 +118,21 @@ struct Metrics {
         out.add(MetricNames.sinkDelivery, seconds("deliveryMicroseconds"))
         out.add(MetricNames.sinkBrokersUp, detail("brokersUp"))
         out.add(MetricNames.sinkBrokersKnown, detail("brokersKnown"))
+    }
+
+    private func addCertificates(to out: inout PrometheusText) {
+        let groups = Dictionary(grouping: status.certificates ?? []) {
+            [$0.server.rawValue, $0.certificate]
+        }
+        out.add(
+            MetricNames.certificateExpiry,
+            groups.sorted { $0.key.lexicographicallyPrecedes($1.key) }.map { key, group in
+                (
+                    labels: [("server", key[0]), ("certificate", key[1])],
+                    value: Double(group.map(\.notAfterSeconds).min() ?? 0)
+                )
+            }
+        )
     }
 
     private func detail(_ name: String) -> Double? {

@@ -83,7 +83,7 @@ public final class TaskRunner: Sendable {
                     closeQuietly(failed)
                     sink = nil
                 }
-                try waitAfter(error, retry: &retry)
+                try waitAfter(error, isUnderWay: run.isChecked, retry: &retry)
             }
         }
     }
@@ -98,8 +98,13 @@ public final class TaskRunner: Sendable {
     }
 
     /// Waits before the next attempt, or throws what no attempt will mend.
-    private func waitAfter(_ error: any Error, retry: inout RetryPolicy) throws {
-        let failure = Self.walrelayError(error)
+    private func waitAfter(
+        _ error: any Error,
+        isUnderWay: Bool,
+        retry: inout RetryPolicy
+    ) throws {
+        var failure = Self.walrelayError(error)
+        if isUnderWay, Self.isOfRenewal(failure) { failure.isTransient = true }
         guard failure.isTransient, !stop.isRequested else {
             if stop.isRequested, failure.isTransient { throw CancellationError() }
             throw failure
@@ -117,6 +122,15 @@ public final class TaskRunner: Sendable {
             board.beat(.sink)
             stop.sleep(for: min(.seconds(1), deadline - .now))
         }
+    }
+
+    /// Whether an error may be that of a moment in which certificates or passwords are renewed: a
+    /// key is there before its certificate, one side trusts the new authority before the other.
+    ///
+    /// A task that has run before waits for the end of it; one that starts has wrong settings.
+    private static func isOfRenewal(_ error: WalrelayError) -> Bool {
+        error.code.hasPrefix("tls.")
+            || ["settings.secret_file", "source.tls", "sink.tls"].contains(error.code)
     }
 
     private func closeQuietly(_ sink: any Sink) {

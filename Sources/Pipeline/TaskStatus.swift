@@ -36,6 +36,9 @@ public struct TaskStatus: Sendable, Codable, Equatable {
     public var stream: Stream
     /// Where the changes go.
     public var sink: Sink
+    /// The certificates that the connections to PostgreSQL rest on, as they were last seen; nil
+    /// until they were looked at.
+    public var certificates: [Certificate]?
     /// The last error, mended or not; nil when there has been none.
     public var lastError: Failure?
 
@@ -48,10 +51,11 @@ public struct TaskStatus: Sendable, Codable, Equatable {
         self.snapshot = Snapshot()
         self.stream = Stream()
         self.sink = Sink(kind: sinkKind)
+        self.certificates = nil
         self.lastError = nil
     }
 
-    /// Encodes every key, a missing error as null.
+    /// Encodes every key, what there is not as null.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: CodingKeys.self)
         try container.encode(task, forKey: .task)
@@ -61,6 +65,7 @@ public struct TaskStatus: Sendable, Codable, Equatable {
         try container.encode(snapshot, forKey: .snapshot)
         try container.encode(stream, forKey: .stream)
         try container.encode(sink, forKey: .sink)
+        try container.encode(certificates, forKey: .certificates)
         try container.encode(lastError, forKey: .lastError)
     }
 }
@@ -199,6 +204,38 @@ extension TaskStatus {
             try container.encode(transactions, forKey: .transactions)
             try container.encode(changesPerSecond, forKey: .changesPerSecond)
             try container.encode(lagMilliseconds, forKey: .lagMilliseconds)
+        }
+    }
+
+    /// A certificate of a connection.
+    public struct Certificate: Sendable, Codable, Equatable {
+        /// Which of the task's two servers a connection leads to.
+        public enum Server: String, Sendable, Codable, CaseIterable {
+            /// Where the changes come from.
+            case source
+            /// Where a postgresql sink writes.
+            case target
+        }
+
+        /// The server that the connection leads to.
+        public var server: Server
+        /// Whose it is: server, client or authority.
+        public var certificate: String
+        /// Whom it names.
+        public var subject: String
+        /// When it ceases to be valid, as ISO 8601 in UTC.
+        public var notAfter: String
+        /// The same in seconds since 1970-01-01 UTC.
+        public var notAfterSeconds: Int64
+
+        /// Creates an entry.
+        public init(server: Server, certificate: String, subject: String, notAfterSeconds: Int64) {
+            self.server = server
+            self.certificate = certificate
+            self.subject = subject
+            self.notAfterSeconds = notAfterSeconds
+            let (milliseconds, overflow) = notAfterSeconds.multipliedReportingOverflow(by: 1000)
+            notAfter = UTCTimestamp(unixMilliseconds: overflow ? .max : milliseconds).description
         }
     }
 

@@ -69,6 +69,11 @@ public final class PostgresSink: Sink {
         return durable
     }
 
+    /// How the way to the target is protected.
+    func protectionFindings() throws -> [Finding] {
+        try usable().connection.encryption.findings(setting: "sink.postgresql")
+    }
+
     /// Holds the target's tables against the source's; changes nothing.
     ///
     /// Throws `sink.tables_unfit`, which lists all that is to be mended, `sink.table_claimed`,

@@ -7,7 +7,8 @@ import Logging
 public import Sink
 
 extension PostgresSink {
-    /// What the target has to say of a task that takes these relations; changes nothing.
+    /// How the way to the target is protected, and what the target has to say of a task that takes
+    /// these relations; changes nothing.
     ///
     /// Where the target holds the task's complete checkpoint, the relations that it names are
     /// looked at instead: the stream brings what has changed since. Blocks. Throws
@@ -22,7 +23,8 @@ extension PostgresSink {
         let sink = PostgresSink(options, supervisor: supervisor, logger: silent)
         let checkpoint = try sink.open()
         let isUnderWay = checkpoint?.snapshot == .complete
-        let findings = try sink.findings(
+        var findings = try sink.protectionFindings()
+        findings += try sink.findings(
             isUnderWay
                 ? checkpoint?.relations.filter {
                     options.selection.rule(schema: $0.schema, name: $0.name) != nil

@@ -54,6 +54,28 @@ extension Settings {
             case verifyFull = "verify-full"
         }
 
+        /// The least version of the protocol.
+        public enum Version: String, Sendable, CaseIterable {
+            /// Of 1999; most servers refuse it.
+            case v10 = "TLSv1"
+            /// Of 2006; most servers refuse it.
+            case v11 = "TLSv1.1"
+            /// libpq's default.
+            case v12 = "TLSv1.2"
+            /// Of 2018.
+            case v13 = "TLSv1.3"
+        }
+
+        /// Whether a login by SCRAM is bound to the TLS channel, so that nobody can sit between.
+        public enum ChannelBinding: String, Sendable, CaseIterable {
+            /// Never.
+            case disable
+            /// Where the server offers it.
+            case prefer
+            /// Always; any other login is refused.
+            case require
+        }
+
         /// Whether TLS is used, and what is verified.
         public var mode = Mode.prefer
         /// The file of the authorities that are trusted, or `system`.
@@ -64,6 +86,12 @@ extension Settings {
         public var key: String?
         /// Where the passphrase of the key comes from.
         public var keyPassword: SecretSource?
+        /// The file of the certificates that the authorities have taken back.
+        public var revocationList: String?
+        /// The least version of the protocol; nil leaves it to libpq.
+        public var minimumVersion: Version?
+        /// Whether the login is bound to the channel; nil leaves it to libpq.
+        public var channelBinding: ChannelBinding?
 
         /// Creates the default section.
         public init() {}
@@ -77,6 +105,19 @@ extension Settings.Connection {
     /// taken up. Throws `settings.secret_file`, exit 78.
     public func resolvePassword(environment: [String: String]) throws(WalrelayError) -> String? {
         try password?.read(environment: environment)
+    }
+
+    /// libpq's keywords of the secrets that may change while a task runs: the password, and that of
+    /// the client's key.
+    ///
+    /// Blocks and throws as `resolvePassword` does.
+    public func secrets(
+        environment: [String: String]
+    ) throws(WalrelayError) -> [String: String] {
+        var secrets: [String: String] = [:]
+        secrets["password"] = try resolvePassword(environment: environment)
+        secrets["sslpassword"] = try tls?.keyPassword?.read(environment: environment)
+        return secrets
     }
 
     /// libpq's keywords and their values, but for `connect_timeout`.
@@ -101,13 +142,15 @@ extension Settings.Connection {
             if hosts.count > 1 { result["target_session_attrs"] = "primary" }
             result["application_name"] = applicationName
         }
-        result["password"] = try resolvePassword(environment: environment)
+        result.merge(try secrets(environment: environment)) { _, secret in secret }
         if let tls {
             result["sslmode"] = tls.mode.rawValue
             result["sslrootcert"] = tls.rootCertificate
             result["sslcert"] = tls.certificate
             result["sslkey"] = tls.key
-            result["sslpassword"] = try tls.keyPassword?.read(environment: environment)
+            result["sslcrl"] = tls.revocationList
+            result["ssl_min_protocol_version"] = tls.minimumVersion?.rawValue
+            result["channel_binding"] = tls.channelBinding?.rawValue
         }
         return result.merging(furtherKeywords) { _, further in further }
     }

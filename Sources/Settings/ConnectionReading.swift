@@ -81,6 +81,9 @@ extension Settings.TLS {
             "keyPasswordFile",
             .secretFile(from: section.context.baseDirectory)
         )
+        tls.revocationList = section.take("revocationList", path)
+        tls.minimumVersion = section.take("minimumVersion", .choice)
+        tls.channelBinding = section.take("channelBinding", .choice)
 
         section.pair("certificate", with: "key")
         section.pair("key", with: "certificate")
@@ -91,7 +94,36 @@ extension Settings.TLS {
                     + " without TLS; verify-full does"
             )
         }
+        tls.judge(in: section)
         return tls
+    }
+
+    /// What of this cannot be, or does not do what it seems to.
+    private func judge(in section: Section) {
+        let verifies = [.verifyCA, .verifyFull].contains(mode)
+        if mode == .disable, channelBinding == .require {
+            section.fault(
+                "channelBinding",
+                "require cannot be held with mode disable: without TLS there is no channel to bind to"
+            )
+        }
+        if mode != .verifyFull, rootCertificate == "system" {
+            section.fault(
+                "rootCertificate",
+                "system needs mode verify-full: anybody can have a certificate of its authorities"
+            )
+        }
+        if revocationList != nil, !verifies {
+            section.warn(
+                "revocationList does not protect with mode \(mode.rawValue), which verifies no"
+                    + " certificate; verify-full does"
+            )
+        }
+        if mode == .disable {
+            for key in ["minimumVersion", "certificate", "key"] where section.has(key) {
+                section.warn("\(key) has no effect with mode disable")
+            }
+        }
     }
 }
 

@@ -80,6 +80,33 @@ import Testing
         #expect(!text.contains("topicPrefix"))
     }
 
+    @Test func `of several certificates the first to end is the metric`() throws {
+        let board = makeBoard()
+        board.update { status in
+            status.certificates = [
+                ("source", "server", 300), ("source", "authority", 500),
+                ("source", "authority", 400), ("target", "client", 200),
+            ].map { server, name, end in
+                TaskStatus.Certificate(
+                    server: .init(rawValue: server) ?? .source,
+                    certificate: name,
+                    subject: "CN=\(end)",
+                    notAfterSeconds: Int64(end)
+                )
+            }
+        }
+        let text = HealthRoutes(board: board).reply(method: "GET", path: "/metrics").body
+        let samples = try Self.parse(text).filter {
+            $0.name == "walrelay_certificate_expiry_timestamp_seconds"
+        }
+        #expect(
+            samples.map { [$0.labels["server"], $0.labels["certificate"], "\(Int($0.value))"] } == [
+                ["source", "authority", "400"], ["source", "server", "300"],
+                ["target", "client", "200"],
+            ]
+        )
+    }
+
     @Test func `what is not known is left out`() throws {
         let board = StatusBoard(task: "t", version: "v", sinkKind: "stream")
         let text = HealthRoutes(board: board).reply(method: "GET", path: "/metrics").body
@@ -87,6 +114,7 @@ import Testing
         #expect(!text.contains("lsn_bytes"))
         #expect(!text.contains("walrelay_snapshot"))
         #expect(!text.contains("sink_commits"))
+        #expect(!text.contains("certificate"))
         #expect(text.contains("walrelay_changes_total{task=\"t\"} 0\n"))
     }
 

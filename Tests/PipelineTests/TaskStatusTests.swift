@@ -23,7 +23,8 @@ import Testing
         let document = try object(status)
         #expect(
             Set(document.keys) == [
-                "task", "phase", "version", "source", "snapshot", "stream", "sink", "lastError",
+                "task", "phase", "version", "source", "snapshot", "stream", "sink", "certificates",
+                "lastError",
             ]
         )
         #expect(
@@ -45,6 +46,7 @@ import Testing
             ]
         )
         #expect(document["lastError"] is NSNull)
+        #expect(document["certificates"] is NSNull)
         #expect((document["source"] as? [String: Any])?["walLSN"] is NSNull)
         #expect((document["stream"] as? [String: Any])?["lagMilliseconds"] is NSNull)
     }
@@ -66,7 +68,19 @@ import Testing
         status.stream.changesPerSecond = 12.5
         status.sink.details = ["topic": "x", "commits": 9]
         status.lastError = .init(code: "a.b", message: "m", hint: "", at: "now")
+        status.certificates = [
+            .init(server: .target, certificate: "server", subject: "CN=x", notAfterSeconds: 86_400)
+        ]
         let data = try JSONEncoder().encode(status)
+        #expect(try JSONDecoder().decode(TaskStatus.self, from: data) == status)
+        #expect(status.certificates?.first?.notAfter == "1970-01-02T00:00:00.000Z")
+    }
+
+    @Test func `a client reads the status of a daemon that knows of no certificates`() throws {
+        let status = TaskStatus(task: "t", version: "v", sinkKind: "kafka")
+        var document = try object(status)
+        document["certificates"] = nil
+        let data = try JSONSerialization.data(withJSONObject: document)
         #expect(try JSONDecoder().decode(TaskStatus.self, from: data) == status)
     }
 

@@ -125,7 +125,8 @@ private func error(_ body: () throws -> Void) -> WalrelayError? {
                         { host: "a, b", port: "1,2", database: shop, user: u, password: "${P}",
                           connectTimeout: 1500ms, applicationName: w,
                           tls: { mode: verify-full, rootCertificate: system, certificate: c.crt,
-                                 key: /k, keyPasswordFile: key.password } }
+                                 key: /k, keyPasswordFile: key.password, revocationList: r.pem,
+                                 minimumVersion: TLSv1.3, channelBinding: require } }
                         """
                 ).text,
                 baseDirectory: directory,
@@ -138,8 +139,17 @@ private func error(_ body: () throws -> Void) -> WalrelayError? {
                     "user": "u", "target_session_attrs": "primary", "password": "pw",
                     "sslmode": "verify-full", "sslrootcert": "system",
                     "sslcert": "\(directory)/c.crt", "sslkey": "/k", "sslpassword": "pass",
+                    "sslcrl": "\(directory)/r.pem", "ssl_min_protocol_version": "TLSv1.3",
+                    "channel_binding": "require",
                 ]
             )
+            #expect(
+                try connection.secrets(environment: [:]) == [
+                    "password": "pw", "sslpassword": "pass",
+                ]
+            )
+            try write("other", to: directory + "/key.password")
+            #expect(try connection.secrets(environment: [:])["sslpassword"] == "other")
         }
     }
 
@@ -170,14 +180,34 @@ private func error(_ body: () throws -> Void) -> WalrelayError? {
         )
     }
 
-    @Test func `a root certificate that does not protect is warned of`() throws {
-        let tls = "tls: { mode: prefer, rootCertificate: ca.pem }"
-        let settings = try Draft(source: "{ host: h, database: d, \(tls) }").settings()
-        #expect(
-            settings.warnings == [
-                "source.tls: rootCertificate does not protect with mode prefer, which may go on"
-                    + " without TLS; verify-full does"
+    @Test(arguments: [
+        (
+            "mode: prefer, rootCertificate: ca.pem",
+            [
+                "rootCertificate does not protect with mode prefer, which may go on without TLS;"
+                    + " verify-full does"
             ]
-        )
+        ),
+        (
+            "mode: require, revocationList: r.pem",
+            [
+                "revocationList does not protect with mode require, which verifies no certificate;"
+                    + " verify-full does"
+            ]
+        ),
+        (
+            "mode: disable, minimumVersion: TLSv1.3, certificate: c, key: k",
+            [
+                "minimumVersion has no effect with mode disable",
+                "certificate has no effect with mode disable",
+                "key has no effect with mode disable",
+            ]
+        ),
+        ("mode: disable, channelBinding: prefer", []),
+        ("mode: verify-ca, rootCertificate: ca.pem, revocationList: r.pem", []),
+    ])
+    func `what of TLS does not protect is warned of`(tls: String, warnings: [String]) throws {
+        let settings = try Draft(source: "{ host: h, database: d, tls: { \(tls) } }").settings()
+        #expect(settings.warnings == warnings.map { "source.tls: \($0)" })
     }
 }

@@ -316,6 +316,24 @@ private let connections = [
             + " whole path"
     ),
     FaultCase(
+        Draft(source: "{ host: h, database: d, tls: { mode: disable, channelBinding: require } }"),
+        "s:2:55: source.tls.channelBinding: require cannot be held with mode disable: without TLS"
+            + " there is no channel to bind to"
+    ),
+    FaultCase(
+        Draft(
+            source: "{ host: h, database: d, tls: { minimumVersion: TLSv1.4, channelBinding: on } }"
+        ),
+        "s:2:56: source.tls.minimumVersion: \"TLSv1.4\" is not one of TLSv1, TLSv1.1, TLSv1.2,"
+            + " TLSv1.3 (did you mean \"TLSv1\"?)",
+        "s:2:81: source.tls.channelBinding: \"on\" is not one of disable, prefer, require"
+    ),
+    FaultCase(
+        Draft(source: "{ host: h, database: d, tls: { mode: require, rootCertificate: system } }"),
+        "s:2:55: source.tls.rootCertificate: system needs mode verify-full: anybody can have a"
+            + " certificate of its authorities"
+    ),
+    FaultCase(
         Draft(source: "{ host: h, database: d, passwordFile: 'credential:../x' }"),
         "s:2:47: source.passwordFile: \"credential:../x\" does not name a credential"
     ),

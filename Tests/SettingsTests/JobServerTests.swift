@@ -63,6 +63,11 @@ private func keywords(_ url: String, login: String = "") throws -> [String: Stri
         ("ssl", ["sslmode": "verify-full"]),
         ("ssl=true&sslfactory=org.postgresql.ssl.NonValidatingFactory", ["sslmode": "require"]),
         ("sslmode=prefer&ssl=true", ["sslmode": "prefer"]),
+        ("channelBinding=require", ["channel_binding": "require"]),
+        (
+            "sslcert=/c&sslkey=/k.pk8&sslpassword=p",
+            ["sslmode": "prefer", "sslcert": "/c", "sslkey": "/k.pk8", "sslpassword": "p"]
+        ),
         ("sslrootcert=/ca&sslmode=verify-ca", ["sslmode": "verify-ca", "sslrootcert": "/ca"]),
         ("currentSchema=a,b c", ["options": "-c search_path=a,b\\ c"]),
         (

@@ -87,7 +87,7 @@ public final class PostgresSource: RecordSource {
         )
         estimatedRecords = contents.reduce(0) { $0 + $1.estimatedRows }
         plan = division.summary + Self.lines(of: division.slices, fetchSize: step.fetchSize)
-        var warnings = division.warnings
+        var warnings = connection.protectionWarnings(at: "reader") + division.warnings
         for case let relation? in contents.map(\.table?.relation) where relation.hidesRows {
             warnings.append(
                 "row-level security is on for \(relation.label): only rows that its policies show "

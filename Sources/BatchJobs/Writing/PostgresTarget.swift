@@ -106,7 +106,7 @@ public final class PostgresTarget: RecordTarget {
     }
 
     private func look(on connection: borrowing Connection) throws {
-        var warnings: [String] = []
+        var warnings = connection.protectionWarnings(at: "writer")
         let encoding = connection.parameterStatus("server_encoding") ?? ""
         if encoding == "SQL_ASCII" {
             warnings.append(
