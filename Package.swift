@@ -139,7 +139,7 @@ let package = Package(
         ),
         .testTarget(
             name: "Integration",
-            dependencies: ["Sink", "Support", "walrelay"],
+            dependencies: ["ChangeModel", "LibPQ", "Sink", "Support", "walrelay"],
             path: "Tests/Integration",
             exclude: ["Consumers"],
             swiftSettings: house

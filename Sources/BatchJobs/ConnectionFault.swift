@@ -17,14 +17,12 @@ enum ConnectionFault {
     ) -> WalrelayError? {
         if let fault = error.fileFault(while: action) { return fault }
         let message = "\(action): \(error)"
-        if error.refusesLogin {
+        if error.refusesLogin || error.kind == .tls {
             return WalrelayError(
-                "job.login_refused",
+                error.refusesLogin ? "job.login_refused" : "job.tls",
                 exit: .prerequisite,
                 message,
-                hint: error.mend.isEmpty
-                    ? "check user, password and database of the \(end)'s datasource, and the "
-                        + "server's pg_hba.conf" : error.mend
+                hint: error.advice(at: .datasource(end))
             )
         }
         switch error.kind {
@@ -36,14 +34,6 @@ enum ConnectionFault {
                 exit: .settings,
                 message,
                 hint: error.hint.isEmpty ? "mend the \(end)'s datasource" : error.hint
-            )
-        case .tls:
-            return WalrelayError(
-                "job.tls",
-                exit: .prerequisite,
-                message,
-                hint: "check tls of the \(end)'s datasource, and ssl in the server's "
-                    + "postgresql.conf"
             )
         case .connect where !error.isTransient:
             return refused(message, at: end)
@@ -57,7 +47,7 @@ enum ConnectionFault {
                     : "check host and port of the \(end)'s datasource, and whether the server runs",
                 isTransient: true
             )
-        case .server: return nil
+        case .server, .tls: return nil
         }
     }
 

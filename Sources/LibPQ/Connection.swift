@@ -12,6 +12,8 @@ public struct Connection: ~Copyable {
     let handle: OpaquePointer
     let stop: StopSignal?
     let beat: (@Sendable () -> Void)?
+    /// How the server had us prove who we are; `nil` where that could not be seen.
+    public private(set) var authentication: Authentication?
 
     private init(
         owning handle: OpaquePointer,
@@ -49,7 +51,7 @@ public struct Connection: ~Copyable {
         guard let handle = PQconnectStartParams(names, values, 1) else {
             throw PostgresError(kind: .connect, message: "libpq is out of memory")
         }
-        let connection = Connection(owning: handle, stop: stop, beat: beat)
+        var connection = Connection(owning: handle, stop: stop, beat: beat)
         // libpq keeps the SQLSTATE of a refused login only in the text, and only a verbose one.
         PQsetErrorVerbosity(handle, PQERRORS_VERBOSE)
         PQsetNoticeProcessor(handle, { _, _ in }, nil)
@@ -66,16 +68,19 @@ public struct Connection: ~Copyable {
         return connection
     }
 
-    private func finishConnecting(within limit: Duration) throws(PostgresError) {
+    private mutating func finishConnecting(within limit: Duration) throws(PostgresError) {
         let deadline = ContinuousClock.now + limit
         var state = PGRES_POLLING_WRITING
+        var watch = LoginWatch()
         if PQstatus(handle) == CONNECTION_BAD { throw startError() }
         while state != PGRES_POLLING_OK {
-            if state == PGRES_POLLING_FAILED { throw connectError() }
+            if state == PGRES_POLLING_FAILED { throw connectError(watch) }
             let events = state == PGRES_POLLING_READING ? POLLIN : POLLOUT
             try wait(for: Int16(events), until: deadline)
+            watch.look(at: handle)
             state = PQconnectPoll(handle)
         }
+        authentication = watch.authentication
     }
 
     /// The server's version as libpq gives it: 150018 for 15.18.

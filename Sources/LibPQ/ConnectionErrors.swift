@@ -9,9 +9,9 @@ extension Connection {
     ///
     /// libpq 15 gives the SQLSTATE of a refused login in the verbose text only:
     /// `… FATAL:  28P01: password authentication failed for user "x"`.
-    func connectError() -> PostgresError {
+    func connectError(_ watch: borrowing LoginWatch) -> PostgresError {
         let lines = String(cString: PQerrorMessage(handle)).split(separator: "\n")
-            .map { String($0.drop(while: \.isWhitespace)) }
+            .map { watch.completed(String($0.drop(while: \.isWhitespace))) }
         var error = PostgresError(kind: .connect, message: "")
         // LOCATION tells the server's source file, which helps nobody here.
         var kept = lines.filter { !$0.hasPrefix("LOCATION:") }
@@ -31,9 +31,12 @@ extension Connection {
             error.kind = .tls
         }
         error.message = kept.joined(separator: "; ")
-        // libpq gives up by itself where the server wants a password and there is none.
+        // libpq gives up by itself where the server wants a password and there is none, and where
+        // it cannot do what the server asks for.
         if error.sqlState.isEmpty, PQconnectionNeedsPassword(handle) == 1 {
             error.sqlState = "28P01"
+        } else if error.sqlState.isEmpty, watch.isBeyondUs || Self.distrustsAnswer(error.message) {
+            error.sqlState = "28000"
         }
         if error.message.isEmpty { error.message = "libpq gave no reason" }
         error.mend = lackingRight(error)
@@ -52,7 +55,7 @@ extension Connection {
 
     /// The error of a connection that did not even begin: for a wrong parameter no retry helps.
     func startError() -> PostgresError {
-        var error = connectError()
+        var error = connectError(LoginWatch())
         // libpq has no code for it; its words are not translated without setlocale(3).
         if ["invalid ", "could not match "].contains(where: error.message.hasPrefix) {
             error.kind = .parameters
@@ -70,6 +73,11 @@ extension Connection {
         // What OpenSSL says of the two sides' terms: alerts, protocols, ciphers. A connection that
         // only broke off is worth another try.
         return line.contains("SSL error: ") && !line.contains("unexpected eof")
+    }
+
+    /// Whether the server's part of a login by SCRAM is not what one who knows the password says.
+    private static func distrustsAnswer(_ message: String) -> Bool {
+        ["SASL", "SCRAM", "server signature"].contains { message.contains($0) }
     }
 
     /// The error of a connection that is lost or that libpq gave up.

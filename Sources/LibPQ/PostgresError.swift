@@ -152,25 +152,12 @@ extension WalrelayError {
         let message = "\(action): \(error)"
         if let fault = error.fileFault(while: action) {
             self = fault
-        } else if error.refusesLogin {
-            let advice =
-                error.mend.isEmpty
-                ? "check source.user, the password, source.database and the server's pg_hba.conf"
-                : error.mend
+        } else if error.refusesLogin || error.kind == .tls {
             self.init(
-                "source.login_refused",
+                error.refusesLogin ? "source.login_refused" : "source.tls",
                 exit: .prerequisite,
                 message,
-                hint: hint.isEmpty ? advice : hint
-            )
-        } else if error.kind == .tls {
-            let advice =
-                "check source.tls.mode and the files beside it, and ssl in the server's postgresql.conf"
-            self.init(
-                "source.tls",
-                exit: .prerequisite,
-                message,
-                hint: hint.isEmpty ? advice : hint
+                hint: hint.isEmpty ? error.advice(at: .source) : hint
             )
         } else if error.isTransient {
             let advice = "check source.host and source.port, and whether the server runs"

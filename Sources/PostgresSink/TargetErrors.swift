@@ -28,24 +28,14 @@ public enum TargetErrors {
             return WalrelayError("stopped", exit: .success, message)
         case .parameters:
             return WalrelayError("sink.parameters", exit: .settings, message)
-        case .tls:
-            return WalrelayError(
-                "sink.tls",
-                exit: .prerequisite,
-                message,
-                hint: "check sink.postgresql.tls.mode and the files beside it, "
-                    + "and ssl in the target's postgresql.conf"
-            )
         default: break
         }
-        if error.refusesLogin {
+        if error.refusesLogin || error.kind == .tls {
             return WalrelayError(
-                "sink.login_refused",
+                error.refusesLogin ? "sink.login_refused" : "sink.tls",
                 exit: .prerequisite,
                 message,
-                hint: error.mend.isEmpty
-                    ? "check sink.postgresql.user, the password, sink.postgresql.database "
-                        + "and the target's pg_hba.conf" : error.mend
+                hint: error.advice(at: .target)
             )
         }
         if error.sqlState == "42501" {

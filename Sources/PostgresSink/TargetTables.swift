@@ -127,7 +127,8 @@ final class TargetTables {
             createTables: options.createTables,
             unfinished: claims.unfinished
         )
-        return try inspection.findings(on: session.connection)
+        return try [session.connection.loginFinding(at: .target)].compactMap { $0 }
+            + inspection.findings(on: session.connection)
     }
 
     private func definition(

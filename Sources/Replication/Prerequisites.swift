@@ -60,7 +60,11 @@ public enum Prerequisites {
         guard version.level != .failed else { return [version] }
         do {
             let source = try CheckedSource(requirements, on: connection)
-            return try [version] + source.serverFindings() + source.roleFindings()
+            let login = connection.loginFinding(at: .source) { name, value in
+                source.provider.change(name, to: value, needsRestart: false)
+            }
+            return try [version] + [login].compactMap { $0 }
+                + source.serverFindings() + source.roleFindings()
                 + source.tableFindings(on: connection) + source.publicationFindings()
                 + source.slotFindings()
         } catch {
