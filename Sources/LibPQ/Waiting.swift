@@ -109,14 +109,15 @@ public func onOwnThread<Result: Sendable>(
 /// Starts a detached thread that runs `body` once.
 public func startThread(named name: String, _ body: @escaping @Sendable () -> Void) {
     let start = Unmanaged.passRetained(ThreadStart(name: name, body: body))
-    var attributes = pthread_attr_t()
-    pthread_attr_init(&attributes)
-    pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-    pthread_attr_setstacksize(&attributes, 1 << 20)
+    let attributes = UnsafeMutablePointer<pthread_attr_t>.allocate(capacity: 1)
+    defer { attributes.deallocate() }
+    pthread_attr_init(attributes)
+    pthread_attr_setdetachstate(attributes, Int32(PTHREAD_CREATE_DETACHED))
+    pthread_attr_setstacksize(attributes, 1 << 20)
     var thread = pthread_t()
     let failure = pthread_create(
         &thread,
-        &attributes,
+        attributes,
         { argument in
             guard let argument else { return nil }
             let start = Unmanaged<ThreadStart>.fromOpaque(argument).takeRetainedValue()
@@ -126,7 +127,7 @@ public func startThread(named name: String, _ body: @escaping @Sendable () -> Vo
         },
         start.toOpaque()
     )
-    pthread_attr_destroy(&attributes)
+    pthread_attr_destroy(attributes)
     precondition(failure == 0, "pthread_create: no thread left")
 }
 
