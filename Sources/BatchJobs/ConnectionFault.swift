@@ -63,9 +63,10 @@ enum ConnectionFault {
 }
 
 extension Connection {
-    /// What a job's operator should know of how a connection is protected.
+    /// What a job's operator should know of how a connection is protected and was logged in to.
     func protectionWarnings(at end: String) -> [String] {
-        encryption.findings(setting: "datasource").filter { $0.level != .ok }
+        let login = [loginFinding(at: .datasource(end))].compactMap { $0 }
+        return (login + encryption.findings(setting: "datasource")).filter { $0.level != .ok }
             .map { "the \(end)'s \($0.subject): \($0.found)" }
     }
 }

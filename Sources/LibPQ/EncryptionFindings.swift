@@ -49,7 +49,8 @@ extension Encryption {
                 "tls.connection",
                 .warning,
                 subject: "encryption",
-                found: "none: whoever sits between reads the rows and may change them (mode \(mode))",
+                found:
+                    "none: whoever sits between reads the rows and may change them (mode \(mode))",
                 mend: "\(setting).tls: { mode: verify-full, rootCertificate: FILE }, and ssl = on "
                     + "at the server"
             )
@@ -110,7 +111,8 @@ extension Encryption {
 
     private static func renewal(_ name: Role.Name) -> String {
         switch name {
-        case .server: "give the server a new certificate (ssl_cert_file), then SELECT pg_reload_conf();"
+        case .server:
+            "give the server a new certificate (ssl_cert_file), then SELECT pg_reload_conf();"
         case .client: "replace the certificate's file and the key's; the next connection takes them"
         case .authority: "take the authority's new certificate into the root certificate's file"
         }

@@ -109,29 +109,27 @@ public func onOwnThread<Result: Sendable>(
 /// Starts a detached thread that runs `body` once.
 public func startThread(named name: String, _ body: @escaping @Sendable () -> Void) {
     let start = Unmanaged.passRetained(ThreadStart(name: name, body: body))
-    // In borrowed memory, not made by `pthread_attr_t()`: which of the C modules that include it
-    // is taken for the owner of that initializer depends on the order of their loading.
-    let failure = withUnsafeTemporaryAllocation(of: pthread_attr_t.self, capacity: 1) { memory in
-        let attributes = memory.baseAddress
-        guard let attributes else { return ENOMEM }
-        pthread_attr_init(attributes)
-        defer { pthread_attr_destroy(attributes) }
-        pthread_attr_setdetachstate(attributes, Int32(PTHREAD_CREATE_DETACHED))
-        pthread_attr_setstacksize(attributes, 1 << 20)
-        var thread = pthread_t()
-        return pthread_create(
-            &thread,
-            attributes,
-            { argument in
-                guard let argument else { return nil }
-                let start = Unmanaged<ThreadStart>.fromOpaque(argument).takeRetainedValue()
-                walrelay_name_thread(start.name)
-                start.body()
-                return nil
-            },
-            start.toOpaque()
-        )
-    }
+    // Not made by `pthread_attr_t()`: which of the C modules that include the type is taken for the
+    // owner of that initializer depends on the order in which they are loaded.
+    let attributes = UnsafeMutablePointer<pthread_attr_t>.allocate(capacity: 1)
+    defer { attributes.deallocate() }
+    pthread_attr_init(attributes)
+    pthread_attr_setdetachstate(attributes, Int32(PTHREAD_CREATE_DETACHED))
+    pthread_attr_setstacksize(attributes, 1 << 20)
+    var thread = pthread_t()
+    let failure = pthread_create(
+        &thread,
+        attributes,
+        { argument in
+            guard let argument else { return nil }
+            let start = Unmanaged<ThreadStart>.fromOpaque(argument).takeRetainedValue()
+            walrelay_name_thread(start.name)
+            start.body()
+            return nil
+        },
+        start.toOpaque()
+    )
+    pthread_attr_destroy(attributes)
     precondition(failure == 0, "pthread_create: no thread left")
 }
 

@@ -194,12 +194,7 @@ extension TaskRunner {
         }
         let findings = try Prerequisites.check(requirements, on: control)
             .filter { !isLeftToStream($0, known: checkpoint?.relations ?? []) }
-        for finding in findings where finding.level == .warning {
-            log.warning(
-                "\(finding.subject): \(finding.found)",
-                metadata: ["check": "\(finding.id)"]
-            )
-        }
+        supervisor.tell(findings)
         if let failure = Prerequisites.firstFailure(findings) { throw failure }
     }
 

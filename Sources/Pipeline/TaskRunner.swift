@@ -21,6 +21,7 @@ public final class TaskRunner: Sendable {
     let board: StatusBoard
     let stop: StopSignal
     let log: Logger
+    let supervisor: TaskSupervisor
     private let makeSink: @Sendable (any SinkSupervisor) throws -> any Sink
 
     /// A task that has not begun; `makeSink` is called on the thread that calls `run`.
@@ -36,6 +37,12 @@ public final class TaskRunner: Sendable {
         self.stop = stop
         self.log = log
         self.makeSink = makeSink
+        supervisor = TaskSupervisor(
+            board: board,
+            stop: stop,
+            log: log,
+            retryFor: options.retryFor
+        )
     }
 
     /// Runs until a stop, the end that the options name, or an error that no retry mends.
@@ -60,12 +67,6 @@ public final class TaskRunner: Sendable {
     }
 
     private func runAttempts() throws {
-        let supervisor = TaskSupervisor(
-            board: board,
-            stop: stop,
-            log: log,
-            retryFor: options.retryFor
-        )
         var retry = RetryPolicy(limit: options.retryFor)
         var run = RunState()
         var sink: (any Sink)?
@@ -125,13 +126,18 @@ public final class TaskRunner: Sendable {
     }
 
     /// Whether an error may be that of a moment in which certificates or passwords are renewed: a
-    /// key is there before its certificate, one side trusts the new authority before the other.
+    /// key is there before its certificate, the server has the new password before the file, one
+    /// side trusts the new authority before the other.
     ///
     /// A task that has run before waits for the end of it; one that starts has wrong settings.
     private static func isOfRenewal(_ error: WalrelayError) -> Bool {
-        error.code.hasPrefix("tls.")
-            || ["settings.secret_file", "source.tls", "sink.tls"].contains(error.code)
+        error.code.hasPrefix("tls.") || renewalCodes.contains(error.code)
     }
+
+    private static let renewalCodes = [
+        "settings.secret_file", "source.tls", "source.login_refused", "sink.tls",
+        "sink.login_refused",
+    ]
 
     private func closeQuietly(_ sink: any Sink) {
         do {

@@ -13,6 +13,7 @@ final class TaskSupervisor: SinkSupervisor {
     private let log: Logger
     private let retryFor: Duration?
     private let failingSince = Mutex(ContinuousClock.now)
+    private let told = Mutex<Set<String>>([])
 
     init(board: StatusBoard, stop: StopSignal, log: Logger, retryFor: Duration?) {
         self.board = board
@@ -59,5 +60,13 @@ final class TaskSupervisor: SinkSupervisor {
             "\(error.message); waiting for it to mend",
             metadata: ["code": "\(error.code)", "try": "\(error.hint)"]
         )
+    }
+
+    func tell(_ findings: [Finding]) {
+        for finding in findings where finding.level == .warning {
+            let text = "\(finding.subject): \(finding.found)"
+            guard told.withLock({ $0.insert("\(finding.id) \(text)").inserted }) else { continue }
+            log.warning("\(text)", metadata: ["check": "\(finding.id)", "try": "\(finding.mend)"])
+        }
     }
 }

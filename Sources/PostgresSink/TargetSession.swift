@@ -76,7 +76,7 @@ final class Patience: Sendable {
 
     /// Requested when the waiting is to end.
     let giveUp = StopSignal()
-    private let supervisor: any SinkSupervisor
+    let supervisor: any SinkSupervisor
     private let askedToStop = Mutex<ContinuousClock.Instant?>(nil)
 
     init(_ supervisor: any SinkSupervisor) {

@@ -57,12 +57,7 @@ final class TargetTables {
         let claims = try TableClaims(task: options.task, on: session.connection)
         try claims.refuseOthers(relations.map(naming.target(of:)))
         let findings = try tableFindings(relations, types: types, claims: claims, on: session)
-        for finding in findings where finding.level == .warning {
-            log.warning(
-                "\(finding.subject): \(finding.found)",
-                metadata: ["check": "\(finding.id)"]
-            )
-        }
+        patience.supervisor.tell(findings)
         if checkpoint?.snapshot == .complete { try waitForPrimary(findings) }
         try TargetErrors.refuse(findings)
         if checkpoint?.snapshot != .complete {

@@ -146,9 +146,16 @@ public protocol SinkSupervisor: Sendable {
     ///
     /// To be called now and then for as long as the wait lasts.
     func note(_ error: WalrelayError)
+
+    /// Says what works and may cause trouble: of the findings the warnings, each once a run,
+    /// however often a sink is opened in it.
+    func tell(_ findings: [Finding])
 }
 
 extension SinkSupervisor {
     /// Says nothing.
     public func note(_ error: WalrelayError) {}
+
+    /// Says nothing.
+    public func tell(_ findings: [Finding]) {}
 }

@@ -29,9 +29,16 @@ struct Forms {
     static let keyForms: [KeyForm] = [
         KeyForm(name: "PKCS#8, PEM", arguments: ["pkcs8", "-topk8", "-nocrypt"]),
         KeyForm(name: "traditional, PEM", arguments: ["pkey", "-traditional"]),
-        KeyForm(name: "PKCS#8, DER", arguments: ["pkcs8", "-topk8", "-nocrypt", "-outform", "der"]),
+        KeyForm(
+            name: "PKCS#8, DER",
+            arguments: ["pkcs8", "-topk8", "-nocrypt", "-outform", "der"]
+        ),
         KeyForm(name: "traditional, DER", arguments: ["pkey", "-traditional", "-outform", "der"]),
-        KeyForm(name: "encrypted, PEM", arguments: ["pkcs8", "-topk8"] + encrypted, isEncrypted: true),
+        KeyForm(
+            name: "encrypted, PEM",
+            arguments: ["pkcs8", "-topk8"] + encrypted,
+            isEncrypted: true
+        ),
         KeyForm(
             name: "encrypted traditionally, PEM",
             arguments: ["pkey", "-traditional", "-aes256"] + encrypted,

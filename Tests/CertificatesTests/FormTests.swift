@@ -83,10 +83,12 @@ import Testing
         )
     }
 
-    @Test func `a file may hold the certificate, its chain and the key, with words between`() throws {
+    @Test func `a file may hold the certificate, its chain and the key, with words between`() throws
+    {
         let (one, other) = (try Forms(), try Forms())
         let whole = one.directory.file("all.pem")
-        try ("Bag Attributes\n  friendlyName: cdc\n" + text(of: one.certificate) + "the chain\n"
+        try
+            ("Bag Attributes\n  friendlyName: cdc\n" + text(of: one.certificate) + "the chain\n"
             + text(of: other.certificate) + text(of: one.key))
             .write(toFile: whole, atomically: true, encoding: .utf8)
         chmod(whole, 0o600)

@@ -139,7 +139,8 @@ struct ServiceTests {
         let status = try await task.statusDocument()
         #expect(
             Set(status.keys) == [
-                "task", "phase", "version", "source", "snapshot", "stream", "sink", "lastError",
+                "task", "phase", "version", "source", "snapshot", "stream", "sink", "certificates",
+                "lastError",
             ]
         )
         #expect(status["task"] as? String == "h_load")

@@ -167,7 +167,10 @@ import Testing
         let pki = try TestPKI.shared()
         let expired = try pki.client(.expired)
         for (kind, part) in [
-            (TestPKI.ClientCertificate.expired, "the client certificate \(expired.certificate): exp"),
+            (
+                TestPKI.ClientCertificate.expired,
+                "the client certificate \(expired.certificate): exp"
+            ),
             (.otherAuthority, "unknown ca"),
         ] {
             let error = try #require(try await failure(cluster.parameters(Self.files(kind))))

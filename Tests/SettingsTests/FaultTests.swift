@@ -326,7 +326,7 @@ private let connections = [
             source: "{ host: h, database: d, tls: { minimumVersion: TLSv1.4, channelBinding: on } }"
         ),
         "s:2:56: source.tls.minimumVersion: \"TLSv1.4\" is not one of TLSv1, TLSv1.1, TLSv1.2,"
-            + " TLSv1.3 (did you mean \"TLSv1\"?)",
+            + " TLSv1.3 (did you mean \"TLSv1.1\"?)",
         "s:2:81: source.tls.channelBinding: \"on\" is not one of disable, prefer, require"
     ),
     FaultCase(
