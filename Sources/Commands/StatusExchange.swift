@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One question over HTTP, with Foundation's client on a short leash: it follows no redirect, since a
-// task sends none and the token is for nobody else; and a login that is asked for is an answer, for
-// which Foundation would look for a password and then never call back.
+// One question over HTTP, with Foundation's client on a short leash: it follows no redirect, since
+// a task sends none and the token is for nobody else; and a login that is asked for is an answer,
+// for which Foundation would look for a password and then never call back.
 
 import Foundation
 import FoundationNetworking
