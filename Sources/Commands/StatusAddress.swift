@@ -75,25 +75,13 @@ struct StatusAddress: Sendable {
     ///
     /// Throws, exit 75, where the task does not answer, and exit 77 where it refuses the token.
     func ask(token: Secret? = nil) async throws -> Answer {
-        let configuration = URLSessionConfiguration.ephemeral
-        configuration.timeoutIntervalForRequest = 5
-        configuration.timeoutIntervalForResource = 5
-        let session = URLSession(
-            configuration: configuration,
-            delegate: NoRedirects(),
-            delegateQueue: nil
-        )
-        defer { session.invalidateAndCancel() }
         var request = URLRequest(url: url)
         if let token {
             request.setValue("Bearer \(token.reveal())", forHTTPHeaderField: "Authorization")
         }
-        let body: Data
-        let code: Int
+        let (code, body): StatusExchange.Reply
         do {
-            let (data, response) = try await session.data(for: request)
-            body = data
-            code = (response as? HTTPURLResponse)?.statusCode ?? 0
+            (code, body) = try await StatusExchange.reply(to: request, within: 5)
         } catch {
             throw silence(error)
         }
@@ -149,18 +137,5 @@ struct StatusAddress: Sendable {
     /// The address without what may be a password in it.
     private var shown: String {
         "\(url.scheme ?? "http")://\(url.host ?? "")\(url.port.map { ":\($0)" } ?? "")"
-    }
-}
-
-/// Follows no redirect: a task sends none, and the token is for nobody else.
-private final class NoRedirects: NSObject, URLSessionTaskDelegate {
-    func urlSession(
-        _ session: URLSession,
-        task: URLSessionTask,
-        willPerformHTTPRedirection response: HTTPURLResponse,
-        newRequest request: URLRequest,
-        completionHandler: @escaping @Sendable (URLRequest?) -> Void
-    ) {
-        completionHandler(nil)
     }
 }

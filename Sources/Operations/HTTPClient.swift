@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One connection: it reads a request, sends the reply, and so on, or takes leave. Never blocks: each
-// call does what can be done at once, and says for what the connection then waits and until when.
+// One connection: it reads a request, sends the reply, and so on, or takes leave. Never blocks:
+// each call does what can be done at once, and says for what the connection then waits, and until
+// when.
 //
 //   reading ─ request ─▶ writing ─ sent ─▶ reading
 //      └──── refusal ──▶ writing ─ sent ─▶ leaving ─ the client closes, or a second ─▶ over
@@ -13,8 +14,10 @@ struct HTTPTimes: Sendable {
     /// For a whole request, from the connection's or the last reply's moment on, and again for
     /// taking the reply, however steadily bytes trickle.
     var exchange: Duration = .seconds(10)
-    /// For seeing the last reply and closing. A socket that is closed over bytes that were not
-    /// read resets the connection, and the reply would be lost on its way.
+    /// For seeing the last reply and closing.
+    ///
+    /// A socket that is closed over bytes that were not read resets the connection, and the reply
+    /// would be lost on its way.
     var leave: Duration = .seconds(1)
 }
 
@@ -126,7 +129,7 @@ final class HTTPClient {
     }
 
     private func refuse(_ refusal: HTTPRefusal) {
-        begin(HTTPReply(refusal), withBody: true, isLast: true)
+        begin(.text(refusal.code, refusal.reason), withBody: true, isLast: true)
     }
 
     private func begin(_ reply: HTTPReply, withBody: Bool, isLast: Bool) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// All clients of the HTTP server on one thread, in one poll(2). Their number, what they may send and
-// take, and how long they take for it are bounded; whoever comes when all places are taken gets the
-// place whose time is up first. So a probe is answered at once, however many clients keep silent,
-// and those are told 503.
+// All clients of the HTTP server on one thread, in one poll(2). Their number, what they may send
+// and take, and how long they take for it are bounded; whoever comes when all places are taken gets
+// the place whose time is up first. So a probe is answered at once, however many clients keep
+// silent, and those are told 503.
 
 import Glibc
 import LibPQ

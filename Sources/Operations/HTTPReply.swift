@@ -22,22 +22,6 @@ struct HTTPReply: Sendable {
         )
     }
 
-    init(_ refusal: HTTPRefusal) {
-        self = .text(refusal.code, refusal.reason)
-    }
-
-    init(
-        code: Int,
-        contentType: String,
-        body: String,
-        headers: [(name: String, value: String)] = []
-    ) {
-        self.code = code
-        self.contentType = contentType
-        self.body = body
-        self.headers = headers
-    }
-
     /// The head and, unless only that was asked for, the body.
     func bytes(withBody: Bool, isLast: Bool, at seconds: time_t = time(nil)) -> [UInt8] {
         var lines = ["HTTP/1.1 \(code) \(Self.phrase(of: code))", "Date: \(Self.date(seconds))"]

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What a client asked for, as far as an answer depends on it, and why a client gets no answer.
-// HTTPRequestReader makes both from bytes; HealthRoutes answers the one, HTTPClient sends the other.
+// HTTPRequestReader makes both from bytes; HealthRoutes answers the one, HTTPClient sends the
+// other.
 
 /// The head of one request.
 struct HTTPRequest: Sendable, Equatable {
@@ -63,6 +64,7 @@ enum HTTPLimits {
     /// nobody stays for good.
     static let requestsPerConnection = 100
     /// Bytes of the replies that clients are taking, all together; one that is larger goes alone.
+    ///
     /// /status and /metrics grow with the number of tables.
     static let replyBytes = 8 << 20
 }

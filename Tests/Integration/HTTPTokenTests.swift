@@ -133,8 +133,8 @@ struct HTTPTokenTests {
     }
 
     @Test(arguments: [
-        ("", "asks for no token"), (", token: \(first)", "the token travels in clear"),
-        (", behindProxy: true", nil), (", token: \(first), behindProxy: true", nil),
+        ("", "asks for no token"), (", token: '${TOKEN}'", "the token travels in clear"),
+        (", behindProxy: true", nil), (", token: '${TOKEN}', behindProxy: true", nil),
     ])
     func `a server that other machines reach is warned of, unless a proxy protects it`(
         more: String,
@@ -146,6 +146,7 @@ struct HTTPTokenTests {
         let port = try FreePort.find()
         task.httpPort = port
         task.httpHost = "0.0.0.0"
+        task.environment["TOKEN"] = Self.first
         task.httpMore = more
         let check = try await task.run("check", ["--json"])
         #expect(check.status == .code(0))

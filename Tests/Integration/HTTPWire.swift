@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A client of the daemon's HTTP that sends the bytes it is told, however wrong they are, and shows
-// what came. Every call blocks, for five seconds at most: half of what the daemon gives a client, so
-// that an answer in time is one that did not wait for another client's end.
+// what came. Every call blocks, for five seconds at most: half of what the daemon gives a client,
+// so that an answer in time is one that did not wait for another client's end.
 import Foundation
 import Glibc
 import Support

@@ -131,6 +131,34 @@ import Testing
         }
     }
 
+    @Test func `replies that nobody reads have a bound all together`() async throws {
+        let board = makeBoard()
+        board.update { status in
+            status.snapshot.tables = (0..<18_000).map { .init(table: "public.t\($0)") }
+        }
+        try await withHealthServer(board: board) { port in
+            let request = "GET /status HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+            let whole = try await RawHTTP.exchange(request, port: port).utf8.count
+            // Two fit, three do not: then the first two of four have to go.
+            #expect(whole * 2 < HTTPLimits.replyBytes && whole * 3 > HTTPLimits.replyBytes)
+            let deaf = try (0..<4).map { _ in
+                let descriptor = try RawHTTP.connectLoopback(port: port)
+                _ = send(descriptor, request, request.utf8.count, Int32(MSG_NOSIGNAL))
+                usleep(20_000)
+                return descriptor
+            }
+            defer { for descriptor in deaf { close(descriptor) } }
+            func isReset(_ descriptor: Int32) -> Bool {
+                var wait = pollfd(fd: descriptor, events: 0, revents: 0)
+                return poll(&wait, 1, 0) == 1 && wait.revents & Int16(POLLHUP | POLLERR) != 0
+            }
+            // Sooner than any of them has to be done.
+            try await eventually("two make room", timeout: .seconds(8)) {
+                deaf.map(isReset) == [true, true, false, false]
+            }
+        }
+    }
+
     @Test func `who comes when all places are taken gets the oldest one`() async throws {
         try await withHealthServer(board: makeBoard(), clientLimit: 2) { port in
             let clients = try (0..<2).map { _ in
