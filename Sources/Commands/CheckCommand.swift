@@ -33,7 +33,7 @@ struct CheckCommand: AsyncParsableCommand {
         let checkBrokers = try KafkaAssembly.check(settings, database: source.database)
         let findings = try await onOwnThread(named: "check") {
             do {
-                let connection = try Connection.open(source)
+                let connection = try Connection.open(source.for(.check))
                 var findings = try Prerequisites.check(requirements, on: connection)
                 if let target { findings += try Self.findings(of: target, asking: connection) }
                 if let checkBrokers { findings += try checkBrokers(connection) }
