@@ -38,7 +38,7 @@ struct CheckCommand: AsyncParsableCommand {
         }
         let findings = try await onOwnThread(named: "check") {
             do {
-                let connection = try Connection.open(source)
+                let connection = try Connection.open(source.for(.check))
                 var findings = warned + connection.encryption.findings(setting: "source")
                 findings += try Prerequisites.check(requirements, on: connection)
                 if let target { findings += try Self.findings(of: target, asking: connection) }

@@ -27,7 +27,7 @@ extension Settings {
     ///
     /// Blocks.
     func sourceParameters() throws(WalrelayError) -> ConnectionParameters {
-        try source.parameters()
+        try source.parameters(of: task)
     }
 
     /// The task's options as the pipeline takes them.
@@ -80,15 +80,17 @@ extension Settings {
 extension Settings.Connection {
     /// How the server is reached, with the password as it is now; read again on each connection.
     ///
-    /// Blocks.
-    func parameters() throws(WalrelayError) -> ConnectionParameters {
+    /// `task` stands in the sessions' names. Blocks.
+    func parameters(of task: String? = nil) throws(WalrelayError) -> ConnectionParameters {
         let environment = ProcessInfo.processInfo.environment
-        return ConnectionParameters(
+        var parameters = ConnectionParameters(
             keywords: try keywords(environment: environment),
             connectTimeout: connectTimeout,
             refresh: { [self] () throws(WalrelayError) in
                 try secrets(environment: environment)
             }
         )
+        parameters.task = task
+        return parameters
     }
 }

@@ -57,8 +57,8 @@ enum SinkAssembly {
             task: settings.task,
             version: walrelayVersion,
             database: database,
-            source: try settings.source.parameters(),
-            target: try section.connection.parameters(),
+            source: try settings.source.parameters(of: settings.task),
+            target: try section.connection.parameters(of: settings.task),
             selection: settings.tables
         )
         options.schema =

@@ -78,7 +78,7 @@ struct SlotsDropCommand: AsyncParsableCommand {
 
     func run() async throws {
         if !dryRun { try confirmation.requireAnswerable() }
-        let parameters = try server.parameters()
+        let parameters = try server.parameters().for(.slots)
         let wish = Wish(
             tasks: task,
             olderThan: olderThan,

@@ -23,7 +23,7 @@ struct SlotsListCommand: AsyncParsableCommand {
     @Flag(name: .long, help: "Print an array of objects as JSON.") var json = false
 
     func run() async throws {
-        let rows = try await asking(try server.parameters(), "listing the slots") {
+        let rows = try await asking(try server.parameters().for(.slots), "listing the slots") {
             [all] connection in
             try SlotRow.all(on: connection).filter { all || $0.task != nil }
         }

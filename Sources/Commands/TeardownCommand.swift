@@ -30,7 +30,7 @@ struct TeardownCommand: AsyncParsableCommand {
     func run() async throws {
         let settings = try config.load()
         try confirmation.requireAnswerable()
-        let parameters = try settings.sourceParameters()
+        let parameters = try settings.sourceParameters().for(.teardown)
         let makeSink = try SinkAssembly.sink(
             settings,
             database: parameters.database,

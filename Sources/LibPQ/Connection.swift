@@ -65,6 +65,7 @@ public struct Connection: ~Copyable {
         PQsetErrorVerbosity(handle, PQERRORS_DEFAULT)
         // In blocking mode libpq waits for a full socket by itself, where no stop reaches it.
         PQsetnonblocking(handle, 1)
+        try connection.boundSession()
         return connection
     }
 

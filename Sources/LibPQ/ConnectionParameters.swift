@@ -16,6 +16,10 @@ public struct ConnectionParameters: Sendable {
     public var keywords: [String: String]
     /// How long making a connection may take, all hosts together.
     public var connectTimeout: Duration
+    /// The task that the session works for; it stands in the session's name.
+    public var task: String?
+    /// What the session is for: its name and its time limits.
+    var purpose: SessionPurpose?
     /// Names of the pinned session settings that are left to the server, the role or the database.
     ///
     /// For sessions that run statements of a user, who expects them to mean there what they mean
@@ -117,22 +121,35 @@ public struct ConnectionParameters: Sendable {
         "standard_conforming_strings": "on", "array_nulls": "on", "xmloption": "content",
     ]
 
+    /// Bounds after which a server gives up a client that has gone without a word, on every session
+    /// of ours: its own default is two hours.
+    static let keepalives = [
+        "tcp_keepalives_count": "3", "tcp_keepalives_idle": "30", "tcp_keepalives_interval": "10",
+    ]
+
     /// What libpq is given, in the order in which a later one wins: our defaults, the connection
     /// string (libpq expands it at its place), the caller's keywords, what is pinned.
     var effectiveKeywords: [(String, String)] {
         let defaults = [
-            ("fallback_application_name", "walrelay"), ("keepalives_count", "3"),
+            ("fallback_application_name", sessionName), ("keepalives_count", "3"),
             ("keepalives_idle", "30"), ("keepalives_interval", "10"), ("tcp_user_timeout", "60000"),
         ]
         let given = keywords.filter { !["dbname", "options", "client_encoding"].contains($0.key) }
             .sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
-        let settings = Self.pinnedSettings.filter { !unpinned.contains($0.key) }
-            .sorted { $0.key < $1.key }
-            .map { "-c \($0.key)=\($0.value)" }
-        let options = [keywords["options"] ?? conninfoValue("options")].compactMap { $0 } + settings
+        let limits = (purpose?.limits ?? [:]).mapValues { "\($0)" }
+        let settings = Self.pinnedSettings.merging(limits) { $1 }
+            .filter { !unpinned.contains($0.key) }
+        let options =
+            Self.options(Self.keepalives)
+            + [keywords["options"] ?? conninfoValue("options")].compactMap { $0 }
+            + Self.options(settings)
         let pinned = [
             ("client_encoding", "UTF8"), ("options", options.joined(separator: " ")),
         ]
         return defaults + (keywords["dbname"].map { [("dbname", $0)] } ?? []) + given + pinned
+    }
+
+    private static func options(_ settings: [String: String]) -> [String] {
+        settings.sorted { $0.key < $1.key }.map { "-c \($0.key)=\($0.value)" }
     }
 }

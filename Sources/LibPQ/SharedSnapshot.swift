@@ -9,8 +9,6 @@ extension Connection {
     /// transaction that imported it. Throws the server's error: 22023, 42704 or 55000 where the
     /// snapshot is not there (any more).
     public func beginReading(snapshot: String) throws(PostgresError) {
-        // A role or database may bound transactions; a snapshot takes as long as it takes.
-        if serverVersion >= 170_000 { try query("SET transaction_timeout = 0") }
         try query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         try query("SET TRANSACTION SNAPSHOT \(SQL.literal(snapshot))")
     }

@@ -128,7 +128,7 @@ extension TaskRunner {
 
     func connect() throws -> Connection {
         do {
-            return try Connection.open(options.source, stop: stop)
+            return try Connection.open(options.source.for(.control), stop: stop)
         } catch {
             throw WalrelayError(
                 error,

@@ -99,7 +99,7 @@ final class SourceMonitor: Sendable {
         var wellAt = start
         while !ended.isRequested {
             do {
-                let connection = try Connection.open(options.source, stop: ended)
+                let connection = try Connection.open(options.source.for(.monitor), stop: ended)
                 repeat {
                     try look(on: connection, wellAt: &wellAt)
                 } while !ended.sleep(for: Self.interval)

@@ -71,7 +71,7 @@ extension TaskRunner {
     func nameType(of column: Column, stop: StopSignal) -> String {
         let named = try? SourceCatalog.typeName(
             of: column,
-            on: Connection.open(options.source, stop: stop)
+            on: Connection.open(options.source.for(.catalog), stop: stop)
         )
         return named ?? SchemaGuard.typeText(column)
     }
@@ -238,7 +238,7 @@ struct StreamSession {
                 policy: policy,
                 types: types,
                 resolveTypes: { oids in
-                    let connection = try Connection.open(options.source, stop: stop)
+                    let connection = try Connection.open(options.source.for(.catalog), stop: stop)
                     return try SourceCatalog.types(oids, on: connection)
                 },
                 nameType: { runner.nameType(of: $0, stop: stop) }

@@ -60,6 +60,9 @@ public enum TargetErrors {
         )
     }
 
+    /// The code of a lock that was not to be had in time.
+    static let locked = "sink.table_locked"
+
     private static func away(_ error: PostgresError, _ message: String) -> WalrelayError {
         let hint =
             switch (error.kind, error.sqlState) {
@@ -68,13 +71,16 @@ public enum TargetErrors {
                     + "with commas"
             case (.server, "57014"):
                 "look for a statement_timeout of the role or the database on the target"
+            case (.server, "55P03"):
+                "end the statement that holds the lock (pg_locks, pg_stat_activity)"
             case (.server, _): ""
             default: "check sink.postgresql.host and port, and whether the target runs"
             }
         // A deadlock or a serialization failure: the server is there, and somebody else works on it.
         let isConflict = error.kind == .server && error.sqlState.hasPrefix("40")
+        let isLocked = error.kind == .server && error.sqlState == "55P03"
         return WalrelayError(
-            isConflict ? "sink.conflict" : "sink.unreachable",
+            isLocked ? locked : isConflict ? "sink.conflict" : "sink.unreachable",
             exit: .unreachable,
             message,
             hint: hint,

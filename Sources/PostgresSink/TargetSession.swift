@@ -25,7 +25,11 @@ final class TargetSession {
     init(_ parameters: ConnectionParameters, patience: Patience) throws {
         let beat: @Sendable () -> Void = { patience.look() }
         do throws(PostgresError) {
-            let connection = try Connection.open(parameters, stop: patience.giveUp, beat: beat)
+            let connection = try Connection.open(
+                parameters.for(.sink),
+                stop: patience.giveUp,
+                beat: beat
+            )
             rights = try Self.setUp(connection)
             self.connection = connection
         } catch {
@@ -39,13 +43,6 @@ final class TargetSession {
 
     /// Sets a session up as walrelay's own; to be called once on each connection.
     static func setUp(_ connection: borrowing Connection) throws(PostgresError) -> SessionRights {
-        if connection.serverVersion >= 170_000 {
-            try connection.query("SET transaction_timeout = 0")
-        }
-        // The sink's session says nothing for as long as the lanes of a snapshot work.
-        if connection.serverVersion >= 140_000 {
-            try connection.query("SET idle_session_timeout = 0")
-        }
         // The source is told that a commit is durable as soon as it returns: where the database
         // says that it need not be, a crash would leave the slot ahead of the checkpoint.
         try connection.query(

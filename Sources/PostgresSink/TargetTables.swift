@@ -222,7 +222,9 @@ final class TargetTables {
             if !filled.isEmpty {
                 let list = filled.map(\.sql).joined(separator: ", ")
                 log.notice("emptying \(Prose.list(filled.map(\.description))) on the target")
-                try session.connection.query("TRUNCATE \(list)", within: Self.longLimit)
+                try TableLock(patience: patience, log: log).run(filled, on: session.connection) {
+                    try session.connection.query("TRUNCATE \(list)", within: Self.longLimit)
+                }
             }
         }
         try claims.claim(names, made: Set(made), on: session.connection)
@@ -292,7 +294,7 @@ final class TargetTables {
 
     private func connectToSource() throws -> Connection {
         do throws(PostgresError) {
-            return try Connection.open(options.source, stop: patience.giveUp)
+            return try Connection.open(options.source.for(.catalog), stop: patience.giveUp)
         } catch {
             throw WalrelayError(error, while: "asking the source what its tables look like")
         }
@@ -308,7 +310,11 @@ final class TargetTables {
         let made = try TableClaims(task: options.task, on: target).unfinished
         for statement in try maker.keyStatements(for: names.filter(made.contains), on: target) {
             log.info("making the \(statement.what)")
-            try target.query(statement.sql, within: Self.longLimit)
+            // Hours of copying stand behind this one: it is worth ten minutes.
+            let lock = TableLock(patience: patience, log: log, limit: .seconds(600))
+            try lock.run([statement.table], on: target) {
+                try target.query(statement.sql, within: Self.longLimit)
+            }
         }
     }
 
@@ -343,12 +349,16 @@ final class TargetTables {
             on: session.connection
         )
         guard !lacking.isEmpty else { return }
-        let notices = try AddedColumns(naming: naming, known: types).add(
-            to: relation,
-            at: commitLSN,
-            source: connectToSource(),
-            target: session.connection
-        )
+        let source = try connectToSource()
+        let lock = TableLock(patience: patience, log: log)
+        let notices = try lock.run([naming.target(of: relation)], on: session.connection) {
+            try AddedColumns(naming: naming, known: types).add(
+                to: relation,
+                at: commitLSN,
+                source: source,
+                target: session.connection
+            )
+        }
         for notice in notices { log.notice("\(notice)") }
     }
 }

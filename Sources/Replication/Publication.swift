@@ -50,7 +50,8 @@ public enum Publication {
     /// back. That throws `publication.missing` or `publication.gap`, exit 74.
     ///
     /// Blocks while somebody holds a lock on a table that conflicts with SHARE UPDATE EXCLUSIVE,
-    /// such as VACUUM's, at most a minute. Throws `publication.unfit` where the one that is there
+    /// such as VACUUM's, for the session's `lock_timeout`; then it throws
+    /// `publication.table_locked`, transient. Throws `publication.unfit` where the one that is there
     /// has other options or belongs to somebody else, with the statement that its owner can run.
     @discardableResult
     public static func ensure(
@@ -76,10 +77,12 @@ public enum Publication {
                 try connection.query(creation)
                 return .created
             } catch {
-                throw WalrelayError(
+                throw Self.failure(
                     error,
                     while: "creating publication \(name)",
-                    hint: "let the tables' owner run: \(creation)"
+                    tables,
+                    hint: "let the tables' owner run: \(creation)",
+                    on: connection
                 )
             }
         }
@@ -101,10 +104,12 @@ public enum Publication {
         do {
             try connection.query(statement)
         } catch {
-            throw WalrelayError(
+            throw Self.failure(
                 error,
                 while: "setting the tables of publication \(name)",
-                hint: "let the tables' owner run: \(statement)"
+                tables,
+                hint: "let the tables' owner run: \(statement)",
+                on: connection
             )
         }
         // Filters are compared as text, the server's after it has been through its parser: the
@@ -178,6 +183,32 @@ public enum Publication {
                 PublishedTable(oid: $0, schema: rows.text(row, 1), name: rows.text(row, 2))
             }
         }
+    }
+
+    /// The error of a statement on a publication, with who holds a table where that was it.
+    private static func failure(
+        _ error: PostgresError,
+        while action: String,
+        _ tables: [SourceTable],
+        hint: String,
+        on connection: borrowing Connection
+    ) -> WalrelayError {
+        guard error.sqlState == "55P03" else {
+            return WalrelayError(error, while: action, hint: hint)
+        }
+        let holder = TableLockMode.shareUpdateExclusive.holder(
+            of: tables.map(\.relation.oid),
+            on: connection
+        )
+        return WalrelayError(
+            "publication.table_locked",
+            exit: .unreachable,
+            "\(action): a table could not be locked in time"
+                + (holder.map { "; \($0)" } ?? ""),
+            hint: "end the statement that holds the lock (pg_locks, pg_stat_activity), or wait for "
+                + "it: the task tries again",
+            isTransient: true
+        )
     }
 
     private static func read(

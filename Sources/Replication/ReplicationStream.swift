@@ -27,7 +27,7 @@ struct ReplicationStream: ~Copyable {
         stop: StopSignal
     ) throws(PostgresError) {
         try self.init(
-            on: Connection.open(parameters.replication, stop: stop),
+            on: Connection.open(parameters.for(.stream).replication, stop: stop),
             slot: slot,
             publication: publication,
             from: start

@@ -50,11 +50,7 @@ public struct SlotSnapshot: ~Copyable {
         waiting: @escaping @Sendable () -> Void = {}
     ) throws -> SlotSnapshot {
         do {
-            let connection = try Connection.open(parameters.replication, stop: stop)
-            // A setting of the role could end the transaction that holds the snapshot (17+).
-            if connection.serverVersion >= 170_000 {
-                try connection.query("SET transaction_timeout = 0")
-            }
+            let connection = try Connection.open(parameters.for(.slot).replication, stop: stop)
             try connection.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             let watch = SlotCreationWatch(
                 parameters: parameters,
@@ -141,7 +137,7 @@ private final class SlotCreationWatch: Sendable {
         of pid: Int,
         stop: StopSignal
     ) throws -> String {
-        let connection = try Connection.open(parameters, stop: stop)
+        let connection = try Connection.open(parameters.for(.monitor), stop: stop)
         // Who has a transaction's number is in pg_locks for every role; the rest of what
         // pg_stat_activity knows of others needs pg_monitor.
         let rows = try connection.query(

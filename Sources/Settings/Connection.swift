@@ -25,8 +25,9 @@ extension Settings {
         public var tls: TLS?
         /// How long an attempt to connect may take, all hosts together, 1 s to 10 min.
         public var connectTimeout = Duration.seconds(10)
-        /// The name by which the server's views show the connection.
-        public var applicationName = "walrelay"
+        /// The name by which the server's views show all connections; nil for names that tell task
+        /// and purpose.
+        public var applicationName: String?
         /// Keywords of libpq that no other property has, such as `options`; they win.
         public var furtherKeywords: [String: String] = [:]
 

@@ -20,7 +20,7 @@ struct SnapshotSession: ~Copyable {
     ) throws(WalrelayError) {
         let connection: Connection
         do throws(PostgresError) {
-            connection = try Connection.open(parameters, stop: stop)
+            connection = try Connection.open(parameters.for(.snapshot), stop: stop)
         } catch {
             throw SnapshotFault.error(error, while: .connecting(parameters))
         }

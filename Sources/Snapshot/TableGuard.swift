@@ -83,21 +83,9 @@ public struct TableGuard: Sendable {
 
     /// Who stands in the way of a lock; asked after the transaction has failed.
     private static func holder(of oid: UInt32, _ connection: borrowing Connection) -> String? {
-        let statement = """
-            SELECT l.pid, coalesce(a.usename, ''), coalesce(a.application_name, ''), l.granted
-            FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-            WHERE l.locktype = 'relation' AND l.relation = \(oid)
-              AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-              AND l.mode = 'AccessExclusiveLock'
-            ORDER BY l.granted DESC LIMIT 1
-            """
         // A courtesy: without it the error says less and is the same.
-        guard (try? connection.query("ROLLBACK")) != nil,
-            let rows = try? connection.query(statement), rows.count == 1
-        else { return nil }
-        let verb = rows.flag(0, 3) ? "holds" : "waits for"
-        return "process \(rows.text(0, 0)) (user \"\(rows.text(0, 1))\", application "
-            + "\"\(rows.text(0, 2))\") \(verb) it exclusively"
+        guard (try? connection.query("ROLLBACK")) != nil else { return nil }
+        return TableLockMode.accessShare.holder(of: [oid], on: connection)
     }
 }
 

@@ -151,8 +151,13 @@ struct RepairRound {
         let hold = Hold(position: checkpoint.position, target: options.holdTarget)
         let limit = Self.milliseconds(options.holdLimit)
         do {
-            // No statement alone may take longer; between statements we look at the clock.
-            try writer.query("SET LOCAL statement_timeout = '\(limit)ms'", while: action)
+            // No statement alone may take longer; between statements we look at the clock, and
+            // where we are gone the server does.
+            try writer.query(
+                "SET LOCAL statement_timeout = '\(limit)ms'; "
+                    + "SET LOCAL idle_in_transaction_session_timeout = '\(limit)ms'",
+                while: action
+            )
             try writer.settle()
             try writer.setDigits(digits)
             try writer.preferLookups()

@@ -34,20 +34,12 @@ final class Session {
         self.side = side
         self.stop = stop
         do throws(PostgresError) {
-            connection = try Connection.open(parameters, stop: stop)
+            connection = try Connection.open(parameters.for(.verify), stop: stop)
         } catch {
             throw side.error(
                 error,
                 while: "connecting to the \(side) \(parameters.destination)"
             )
-        }
-        // A role or database may bound transactions; a comparison takes as long as it takes.
-        if connection.serverVersion >= 170_000 {
-            try query("SET transaction_timeout = 0", while: "preparing the session")
-        }
-        // A client that is gone is noticed while a long statement runs; not every platform can.
-        if connection.serverVersion >= 140_000 {
-            _ = try? connection.query("SET client_connection_check_interval = '5s'")
         }
     }
 

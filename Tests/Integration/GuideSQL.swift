@@ -7,22 +7,20 @@ import Support
 
 /// SQL blocks of docs/operations.md.
 enum GuideSQL {
-    /// The text of the block that begins with "```sql NAME".
-    static func block(_ name: String) throws -> String {
-        let page = URL(filePath: #filePath).deletingLastPathComponent()
+    /// The whole page.
+    static func page() throws -> String {
+        let path = URL(filePath: #filePath).deletingLastPathComponent()
             .deletingLastPathComponent().deletingLastPathComponent()
             .appending(path: "docs/operations.md")
-        let lines = try String(contentsOf: page, encoding: .utf8)
-            .split(separator: "\n", omittingEmptySubsequences: false)
+        return try String(contentsOf: path, encoding: .utf8)
+    }
+
+    /// The text of the block that begins with "```sql NAME".
+    static func block(_ name: String) throws -> String {
+        let lines = try page().split(separator: "\n", omittingEmptySubsequences: false)
         guard let start = lines.firstIndex(of: "```sql \(name)"),
             let end = lines[start...].dropFirst().firstIndex(of: "```")
         else { throw SupportError("docs/operations.md has no block \(name)") }
         return lines[(start + 1)..<end].joined(separator: "\n")
-    }
-
-    /// The statements of a block, one each, without comments.
-    static func statements(_ name: String) throws -> [String] {
-        try block(name).replacing(#/--[^\n]*/#, with: "").split(separator: ";")
-            .map { $0.trimmingCharacters(in: .whitespacesAndNewlines) }.filter { !$0.isEmpty }
     }
 }

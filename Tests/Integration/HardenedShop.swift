@@ -20,11 +20,18 @@ struct HardenedShop: Sendable {
     static let target = "shop_copy"
 
     /// Starts a server with the application's tables, and nothing granted to anybody.
-    init(_ version: PostgresVersion, tables: String = "'sales.*'", more: String = "") async throws {
-        let settings = version >= .v13 ? ["max_slot_wal_keep_size": "64GB"] : [:]
+    ///
+    /// `source` holds further entries of that section of the settings as YAML.
+    init(
+        _ version: PostgresVersion,
+        tables: String = "'sales.*'",
+        source: String = "",
+        settings: [String: String] = [:]
+    ) async throws {
+        let limit = version >= .v13 ? ["max_slot_wal_keep_size": "64GB"] : [:]
         let cluster = try await PostgresCluster.start(
             version: version,
-            settings: settings.merging(["fsync": "off"]) { $1 }
+            settings: limit.merging(["fsync": "off"]) { $1 }.merging(settings) { $1 }
         )
         self.cluster = cluster
         port = try FreePort.find()
@@ -33,7 +40,8 @@ struct HardenedShop: Sendable {
             """
             task: \(Self.task)
             source:
-              { host: \(cluster.host), port: \(cluster.port), database: \(Self.source), user: cdc }
+              { host: \(cluster.host), port: \(cluster.port), database: \(Self.source), user: cdc, \
+            \(source) }
             tables: { include: [\(tables)] }
             snapshot: { workers: 3 }
             sink:
@@ -42,8 +50,6 @@ struct HardenedShop: Sendable {
                 { host: \(cluster.host), port: \(cluster.port), database: \(Self.target), \
             user: loader }
             http: { listen: "127.0.0.1:\(port)" }
-            retry: { for: 20s }
-            \(more)
 
             """,
             to: "orders.yaml"
@@ -149,6 +155,43 @@ struct HardenedShop: Sendable {
         )
     }
 
+    // MARK: Others on the server
+
+    /// A session of somebody else.
+    struct Holder: Sendable {
+        let pid: Int
+        fileprivate let child: ChildProcess
+    }
+
+    /// Has somebody else hold a lock on sales.orders until it is released.
+    func hold(_ mode: String, in database: String) async throws -> Holder {
+        let text = "BEGIN; LOCK TABLE sales.orders IN \(mode) MODE; SELECT pg_sleep(300)"
+        let child = try await onThread {
+            try cluster.spawn("psql", ["-X", "-d", database, "-c", text])
+        }
+        var pid: Int?
+        try await eventually("the lock is held") {
+            pid = Int(
+                try await sql(
+                    """
+                    SELECT pid FROM pg_locks WHERE relation = 'sales.orders'::regclass AND granted
+                    AND mode = '\(mode.lowercased().split(separator: " ")
+                        .map(\.capitalized).joined())Lock'
+                    AND pid IN (SELECT pid FROM pg_stat_activity WHERE query LIKE 'BEGIN; LOCK%')
+                    """,
+                    in: database
+                )
+            )
+            return pid != nil
+        }
+        return Holder(pid: pid ?? 0, child: child)
+    }
+
+    /// Ends that session.
+    func release(_ holder: Holder) async throws {
+        try await sql("SELECT pg_terminate_backend(\(holder.pid))")
+    }
+
     /// What differs between both databases; empty when the copy is exact.
     func differences() async throws -> [String] {
         try await onThread {
@@ -165,6 +208,15 @@ struct HardenedShop: Sendable {
     /// Starts the program with this task's settings.
     func start(_ command: String..., options: [String] = []) throws -> DaemonProcess {
         try DaemonProcess(command + ["--config", settingsPath] + options)
+    }
+
+    /// Starts `walrelay run` and waits until it streams.
+    func startStreaming() async throws -> DaemonProcess {
+        let daemon = try start("run")
+        try await daemon.until(.seconds(60), "streaming") {
+            try await run("status").stdout.contains("streaming")
+        }
+        return daemon
     }
 
     /// Runs the program to its end.

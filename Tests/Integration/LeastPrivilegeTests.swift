@@ -50,10 +50,7 @@ import Testing
     /// From the check to the repair of a copy.
     private func live(_ shop: HardenedShop) async throws {
         #expect(try await shop.troubles().map(\.description) == [])
-        let daemon = try shop.start("run")
-        try await daemon.until(.seconds(60), "streaming") {
-            try await shop.run("status").stdout.contains("streaming")
-        }
+        let daemon = try await shop.startStreaming()
         try await shop.write(1)
         #expect(try await daemon.stop() == .code(0), "\(daemon.stderr)")
         #expect(!daemon.stderr.contains("permission"), "\(daemon.stderr)")

@@ -169,7 +169,7 @@ import Testing
         #expect(store.checkpoint?.snapshot == .running)
         try await eventually("no session is left on the source") {
             try cluster.psql(
-                "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'walrelay'"
+                "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'walrelay%'"
             ) == "0"
         }
         store.isBlocked.store(false, ordering: .releasing)

@@ -174,9 +174,7 @@ private func error(_ body: () throws -> Void) -> WalrelayError? {
         #expect(connection.password == .file("/p"))
         let plain = Settings.Connection(.conninfo(Secret("service=x")))
         #expect(
-            try plain.keywords(environment: [:]) == [
-                "dbname": "service=x", "fallback_application_name": "walrelay",
-            ]
+            try plain.keywords(environment: [:]) == ["dbname": "service=x"]
         )
     }
 

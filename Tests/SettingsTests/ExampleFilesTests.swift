@@ -31,7 +31,7 @@ func config(_ name: String) -> String {
         #expect(settings.source.password == nil)
         #expect(settings.source.tls == nil)
         #expect(settings.source.connectTimeout == .seconds(10))
-        #expect(settings.source.applicationName == "walrelay")
+        #expect(settings.source.applicationName == nil)
         #expect(settings.snapshot.mode == .initial)
         #expect(settings.snapshot.workers == 4)
         #expect(settings.stream.onUnsupportedDDL == .stop)

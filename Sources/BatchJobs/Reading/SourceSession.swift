@@ -44,9 +44,6 @@ struct SourceSession: Sendable {
     func keeper() throws(WalrelayError) -> Connection {
         let connection = try connect()
         let action = "beginning to read from \(parameters.destination)"
-        if connection.serverVersion >= 170_000 {
-            try connection.ask("SET transaction_timeout = 0", while: action)
-        }
         try connection.ask("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY", while: action)
         try prepare(connection, action)
         return connection
@@ -77,7 +74,7 @@ struct SourceSession: Sendable {
 
     private func connect() throws(WalrelayError) -> Connection {
         do throws(PostgresError) {
-            return try Connection.open(parameters, stop: stop)
+            return try Connection.open(parameters.for(.reader), stop: stop)
         } catch {
             throw ReaderFault.error(
                 error,

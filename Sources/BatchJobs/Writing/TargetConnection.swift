@@ -19,15 +19,7 @@ enum TargetConnection {
         var server = server
         server.unpinned = ["search_path", "TimeZone", "lock_timeout"]
         do throws(PostgresError) {
-            let connection = try Connection.open(server, stop: stop)
-            // A role's or a database's limits are meant for those who forget a session.
-            if connection.serverVersion >= 170_000 {
-                try connection.query("SET transaction_timeout = 0")
-            }
-            if connection.serverVersion >= 140_000 {
-                try connection.query("SET idle_session_timeout = 0")
-            }
-            return connection
+            return try Connection.open(server.for(.writer), stop: stop)
         } catch {
             throw WriterFault.error(error, while: "connecting to the target \(server.destination)")
         }

@@ -78,7 +78,7 @@ final class PostgresLane: CopyLane {
     ) throws -> Connection {
         let giveUp = StopSignal()
         do throws(PostgresError) {
-            let connection = try Connection.open(parameters, stop: giveUp) {
+            let connection = try Connection.open(parameters.for(.copy), stop: giveUp) {
                 if !keepWaiting() { giveUp.request() }
             }
             _ = try TargetSession.setUp(connection)
