@@ -30,8 +30,6 @@ final class HTTPClient {
         case over
     }
 
-    /// How many times a call reads or writes before others have their turn.
-    private static let stepLimit = 256
     private static let chunkBytes = 4096
 
     let descriptor: Int32
@@ -58,20 +56,22 @@ final class HTTPClient {
     var isWriting: Bool { state == .writing }
     /// Bytes of memory that its reply takes until it is sent.
     var replyBytes: Int { reply.count }
+    /// Whether it can go on without waiting: it has sent a further request before the reply.
+    var isReady: Bool { state == .reading && reader.hasMore }
     /// What poll(2) is to wait for.
     var events: Int16 { Int16(state == .writing ? POLLOUT : POLLIN) }
 
-    /// Does all that can be done without waiting.
+    /// Does what can be done without waiting, up to one reply: then others have their turn.
     func advance(answer: (HTTPRequest) -> HTTPReply) {
-        for _ in 0..<Self.stepLimit {
-            let goesOn =
+        var goesOn = true
+        while goesOn {
+            goesOn =
                 switch state {
                 case .reading: read(answer)
                 case .writing: write()
                 case .leaving: discard()
                 case .over: false
                 }
-            guard goesOn else { return }
         }
     }
 
@@ -160,18 +160,16 @@ final class HTTPClient {
             state = .reading
             deadline = .now + times.exchange
         }
-        return true
+        return !isReady
     }
 
-    /// Throws away what a client still sends that has had its last reply.
+    /// Throws away a part of what a client still sends that has had its last reply.
     private func discard() -> Bool {
         switch receive(Self.chunkBytes, take: { _ in }) {
-        case .some: return true
-        case .nothingYet: return false
-        case .end, .broken:
-            state = .over
-            return false
+        case .some, .nothingYet: break
+        case .end, .broken: state = .over
         }
+        return false
     }
 
     private enum Received {

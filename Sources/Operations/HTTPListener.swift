@@ -68,7 +68,8 @@ struct HTTPListener {
             (clients.map { ($0.descriptor, $0.events) } + descriptors.map { ($0, Int16(POLLIN)) })
             .map { pollfd(fd: $0.0, events: $0.1, revents: 0) }
         let next = (clients.map(\.deadline) + (end.map { [$0] } ?? [])).min()
-        let limit = next.map { max($0 - .now, .zero).pollMilliseconds } ?? -1
+        let wait = next.map { max($0 - .now, .zero).pollMilliseconds } ?? -1
+        let limit = clients.contains(where: \.isReady) ? 0 : wait
         guard poll(&set, nfds_t(set.count), limit) >= 0 else {
             // EINTR; or the kernel has no memory for the wait, and may have it a moment later.
             if errno != EINTR { usleep(10_000) }
@@ -79,7 +80,7 @@ struct HTTPListener {
             // First the time: whoever always has one more byte to send would never be late.
             if client.deadline <= now {
                 client.expire()
-            } else if entry.revents != 0 {
+            } else if entry.revents != 0 || client.isReady {
                 serve(client)
             }
         }

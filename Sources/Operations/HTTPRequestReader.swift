@@ -18,6 +18,9 @@ struct HTTPRequestReader {
     /// Whether nothing of a further request has come.
     var isEmpty: Bool { bytes.isEmpty }
 
+    /// Whether bytes came that ``next()`` has not looked at, perhaps a whole request.
+    var hasMore: Bool { scanned < bytes.count }
+
     /// How many bytes may come before ``next()`` has to be asked.
     var room: Int { HTTPLimits.headBytes - bytes.count }
 
