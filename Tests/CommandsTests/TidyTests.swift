@@ -18,18 +18,47 @@ struct TidyTests {
         return (walk?.compactMap { $0 as? String } ?? []).filter { $0.hasSuffix(suffix) }
     }
 
+    /// Every type that a test file declares.
+    private static func suites() throws -> Set<String> {
+        var suites: Set<String> = []
+        for file in files(in: "Tests", suffix: ".swift") {
+            let source = try text("Tests/\(file)")
+            for match in source.matches(of: /(?:struct|class|actor|enum) ([A-Za-z]+)\b/) {
+                suites.insert(String(match.output.1))
+            }
+        }
+        return suites
+    }
+
     @Test func `every test that docs/guarantees.md names exists`() throws {
         let page = try Self.text("docs/guarantees.md")
         let named = Set(page.matches(of: /`([A-Z][A-Za-z]*Tests)`/).map { String($0.output.1) })
         #expect(named.count >= 10)
-        var suites: Set<String> = []
-        for file in Self.files(in: "Tests", suffix: ".swift") {
-            let source = try Self.text("Tests/\(file)")
-            for match in source.matches(of: /(?:struct|class|actor|enum) ([A-Za-z]+Tests)\b/) {
-                suites.insert(String(match.output.1))
+        #expect(try named.subtracting(Self.suites()) == [])
+    }
+
+    @Test func `every row of docs/threat-model.md names a test or a script that exists`() throws {
+        let suites = try Self.suites()
+        let lines = try Self.text("docs/threat-model.md").split(separator: "\n")
+        var rows = 0
+        var isTable = false
+        for line in lines {
+            if line.hasPrefix("| what ") { isTable = true }
+            if !line.hasPrefix("|") { isTable = false }
+            guard isTable, !line.hasPrefix("| what "), !line.hasPrefix("|--") else { continue }
+            rows += 1
+            let last = line.split(separator: "|").last ?? ""
+            let named = last.matches(of: /`([^`]+)`/).map { String($0.output.1) }
+            #expect(!named.isEmpty, "\(line)")
+            for name in named where !suites.contains(name) {
+                let path = Self.root.appending(path: name).path
+                #expect(
+                    name.hasPrefix("scripts/") && FileManager.default.fileExists(atPath: path),
+                    "\(name)"
+                )
             }
         }
-        #expect(named.subtracting(suites).isEmpty)
+        #expect(rows >= 30)
     }
 
     @Test func `every file that a document links to exists`() throws {
