@@ -6,7 +6,7 @@
 import COpenSSL
 
 /// A session in the making; to be used on libpq's own thread only.
-public struct Handshake: ~Copyable {
+public final class Handshake {
     /// What a look at the bytes to come has found.
     public enum Sight: Sendable, Equatable {
         /// So many bytes lie there.

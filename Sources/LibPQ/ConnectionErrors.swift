@@ -9,7 +9,7 @@ extension Connection {
     ///
     /// libpq 15 gives the SQLSTATE of a refused login in the verbose text only:
     /// `… FATAL:  28P01: password authentication failed for user "x"`.
-    func connectError(_ watch: borrowing LoginWatch) -> PostgresError {
+    func connectError(_ watch: LoginWatch) -> PostgresError {
         let lines = String(cString: PQerrorMessage(handle)).split(separator: "\n")
             .map { watch.completed(String($0.drop(while: \.isWhitespace))) }
         var error = PostgresError(kind: .connect, message: "")

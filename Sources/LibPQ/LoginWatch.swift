@@ -26,7 +26,7 @@ public enum Authentication: Sendable, Equatable {
 }
 
 /// Watches one login; to be asked to look each time before libpq reads.
-struct LoginWatch: ~Copyable {
+struct LoginWatch {
     /// What the server asked for; `nil` until it is known.
     private(set) var authentication: Authentication?
     private var handshake: Handshake?
@@ -69,7 +69,9 @@ struct LoginWatch: ~Copyable {
             count = recv(PQsocket(handle), &bytes, bytes.count, Int32(MSG_PEEK))
         }
         guard count == bytes.count, bytes[0] == UInt8(ascii: "R") else { return }
-        switch bytes[5...].reduce(0, { $0 << 8 | Int($1) }) {
+        var code: UInt32 = 0
+        for byte in bytes[5...] { code = code &* 256 &+ UInt32(byte) }
+        switch code {
         case 0: authentication = authentication ?? Authentication.none
         case 3: authentication = .clearPassword
         case 5: authentication = .md5

@@ -8,6 +8,7 @@
 import ChangeModel
 import LibPQ
 import Logging
+import Sink
 
 /// The target's side of a task's tables; used from the sink's thread.
 final class TargetTables {
