@@ -69,7 +69,7 @@ struct KeySample {
             """
             ) s) s WHERE (r * \(count)) / n > ((r - 1) * \(count)) / n AND r < n \
             AND pg_catalog.octet_length(k::pg_catalog.text) <= \(limits.boundBytes)) s \
-            WHERE former IS NULL OR former < k ORDER BY r
+            WHERE former IS NULL OR former \(key.comparison("<")) k ORDER BY r
             """
         )
         return statement
@@ -89,7 +89,8 @@ struct KeySample {
     /// What else is read as a whole, but not sorted as a whole.
     private var chance: String {
         guard table.relation.heapBytes == nil, estimatedRows > 500_000 else { return "" }
-        return " AND pg_catalog.random() < \(250_000 / Double(estimatedRows))"
+        return " AND pg_catalog.random() < "
+            + "\(250_000 / Double(estimatedRows))::pg_catalog.float8"
     }
 
     private func isAscending(
@@ -97,9 +98,11 @@ struct KeySample {
         _ connection: borrowing Connection
     ) throws(PostgresError) -> Bool {
         let values = bounds.map { SliceRanges.literal($0, of: key) }
-        let pairs = zip(values, values.dropFirst()).map { "\($0) < \($1) AND NOT \($0) >= \($1)" }
+        let (less, notLess) = (key.comparison("<"), key.comparison(">="))
+        let pairs = zip(values, values.dropFirst())
+            .map { "\($0) \(less) \($1) AND NOT \($0) \(notLess) \($1)" }
         // The operators that the ranges need, even where there is only one bound.
-        let own = values.prefix(1).map { "NOT \($0) < \($0) AND \($0) >= \($0)" }
+        let own = values.prefix(1).map { "NOT \($0) \(less) \($0) AND \($0) \(notLess) \($0)" }
         let conditions = pairs + own
         guard !conditions.isEmpty else { return true }
         return try connection.query("SELECT \(conditions.joined(separator: " AND "))").flag(0, 0)

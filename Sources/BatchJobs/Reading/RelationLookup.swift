@@ -49,7 +49,7 @@ struct RelationLookup {
             pg_catalog.current_setting('block_size')::pg_catalog.int8, \
             EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid) \
             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-            WHERE c.oid = coalesce(\(choices.joined(separator: ", ")))
+            WHERE c.oid = coalesce(\(choices.joined(separator: ", ")))::pg_catalog.oid
             """,
             while: action
         )
@@ -85,7 +85,7 @@ struct RelationLookup {
         let isQualified = WrittenName(written).map { $0.parts.count > 1 } ?? false
         let rows = try connection.ask(
             """
-            SELECT \(isQualified ? "n.nspname || '.' || c.relname" : "c.relname") \
+            SELECT \(isQualified ? "pg_catalog.concat(n.nspname, '.', c.relname)" : "c.relname") \
             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
             WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') \
             AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') LIMIT 10000
@@ -106,19 +106,19 @@ struct RelationLookup {
             SELECT a.attname, pg_catalog.format_type(a.atttypid, -1), \
             a.attnotnull AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k \
             WHERE k.conrelid = a.attrelid AND k.contype = 'n' \
-            AND k.conkey = ARRAY[a.attnum] AND NOT k.convalidated), \(isGenerated), \
+            AND k.conkey OPERATOR(pg_catalog.=) ARRAY[a.attnum] AND NOT k.convalidated), \(isGenerated), \
             EXISTS (SELECT FROM pg_catalog.pg_index i \
             JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid \
             JOIN pg_catalog.pg_am m ON m.oid = x.relam \
             WHERE i.indrelid = a.attrelid AND i.indkey[0] = a.attnum AND i.indisvalid \
             AND i.indpred IS NULL AND m.amname = 'btree' \
             AND i.indcollation[0] = a.attcollation), \
-            CASE WHEN a.attcollation NOT IN (0, 100) THEN \
+            CASE WHEN a.attcollation NOT IN (0::pg_catalog.oid, 100::pg_catalog.oid) THEN \
             (SELECT pg_catalog.quote_ident(n.nspname) || '.' || \
             pg_catalog.quote_ident(o.collname) FROM pg_catalog.pg_collation o \
             JOIN pg_catalog.pg_namespace n ON n.oid = o.collnamespace \
-            WHERE o.oid = a.attcollation) END \
-            FROM pg_catalog.pg_attribute a WHERE a.attrelid = \(relation.oid) \
+            WHERE o.oid = a.attcollation) END, \(KeyOperators.schema(ofType: "a.atttypid")) \
+            FROM pg_catalog.pg_attribute a WHERE a.attrelid = \(relation.oid)::pg_catalog.oid \
             AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
             """,
             while: action
@@ -132,7 +132,8 @@ struct RelationLookup {
                 collation: rows.value(row, 5),
                 isNeverNull: isCertain && rows.flag(row, 2),
                 isGenerated: rows.flag(row, 3),
-                isIndexed: rows.flag(row, 4)
+                isIndexed: rows.flag(row, 4),
+                operators: rows.text(row, 6)
             )
         }
     }
@@ -142,11 +143,13 @@ struct RelationLookup {
         _ connection: borrowing Connection
     ) throws(WalrelayError) -> [Int64]? {
         guard [.table, .partitioned, .materializedView].contains(relation.kind) else { return nil }
+        // Whoever may read some columns only may not read ctid, by which pages are told.
         let rows = try connection.ask(
             """
             WITH RECURSIVE member (oid) AS (SELECT \(relation.oid)::pg_catalog.oid UNION \
             SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN member m ON m.oid = i.inhparent) \
-            SELECT c.relkind IN ('r', 'm') AND coalesce(a.amname, 'heap') = 'heap', \
+            SELECT c.relkind IN ('r', 'm') AND coalesce(a.amname, 'heap') = 'heap' \
+            AND pg_catalog.has_table_privilege(\(relation.oid)::pg_catalog.oid, 'SELECT'), \
             pg_catalog.pg_relation_size(c.oid) \
             FROM member m JOIN pg_catalog.pg_class c ON c.oid = m.oid \
             LEFT JOIN pg_catalog.pg_am a ON a.oid = c.relam WHERE c.relkind <> 'p'

@@ -19,6 +19,8 @@ struct SourceColumn: Sendable, Equatable {
     var isGenerated: Bool
     /// Whether an index can give ranges of its values.
     var isIndexed: Bool
+    /// The schema of the operators that compare its values, quoted.
+    var operators = "pg_catalog"
 }
 
 /// A table, view or foreign table.

@@ -41,7 +41,7 @@ enum SliceRanges {
         guard !bounds.isEmpty else { return [] }
         let name = SQL.identifier(key.name)
         let values = bounds.map { literal($0, of: key) }
-        var ranges = conditions(name, values)
+        var ranges = conditions(name, values, less: key.comparison("<"), key.comparison(">="))
         if !key.isNeverNull { ranges.append("\(name) IS NULL") }
         return ranges
     }
@@ -49,7 +49,8 @@ enum SliceRanges {
     /// Ranges of pages, alike for each heap; `bounds` are ascending and all different.
     static func pages(bounds: [Int64]) -> [String] {
         guard !bounds.isEmpty else { return [] }
-        return conditions("ctid", bounds.map { "'(\($0),0)'::pg_catalog.tid" })
+        let values = bounds.map { "'(\($0),0)'::pg_catalog.tid" }
+        return conditions("ctid", values, less: "<", ">=")
     }
 
     /// A value of a key as SQL, of the key's own type and collation.
@@ -58,13 +59,18 @@ enum SliceRanges {
         return "\(SQL.literal(value))::\(key.type)\(collation)"
     }
 
-    private static func conditions(_ name: String, _ values: [String]) -> [String] {
+    private static func conditions(
+        _ name: String,
+        _ values: [String],
+        less: String,
+        _ notLess: String
+    ) -> [String] {
         var ranges: [String] = []
         for (index, value) in values.enumerated() {
-            let lower = index == 0 ? "" : "\(name) >= \(values[index - 1]) AND "
-            ranges.append("\(lower)\(name) < \(value)")
+            let lower = index == 0 ? "" : "\(name) \(notLess) \(values[index - 1]) AND "
+            ranges.append("\(lower)\(name) \(less) \(value)")
         }
-        if let last = values.last { ranges.append("\(name) >= \(last)") }
+        if let last = values.last { ranges.append("\(name) \(notLess) \(last)") }
         return ranges
     }
 

@@ -33,9 +33,9 @@ struct TargetInspection {
         let rows = try? target.query(
             """
             SELECT CASE WHEN pg_catalog.pg_table_is_visible(c.oid) THEN c.relname \
-            ELSE n.nspname || '.' || c.relname END FROM pg_catalog.pg_class c \
+            ELSE pg_catalog.concat(n.nspname, '.', c.relname) END FROM pg_catalog.pg_class c \
             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-            WHERE c.relkind IN ('r', 'p', 'v', 'f') AND n.nspname !~ '^pg_' \
+            WHERE c.relkind IN ('r', 'p', 'v', 'f') AND n.nspname::pg_catalog.text !~ '^pg_' \
             AND n.nspname <> 'information_schema' LIMIT 10000
             """
         )

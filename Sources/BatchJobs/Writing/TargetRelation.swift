@@ -48,11 +48,12 @@ struct TargetRelation: Sendable, CustomStringConvertible {
         let row = try target.query(
             """
             SELECT c.oid, n.nspname, c.relname, c.relkind, \
-            c.oid = \(choices[0]) AND (\(isQuoted) OR c.relname = pg_catalog.quote_ident(c.relname)), \
+            c.oid = \(choices[0])::pg_catalog.oid AND (\(isQuoted) \
+            OR c.relname::pg_catalog.text = pg_catalog.quote_ident(c.relname)), \
             c.relkind IN ('r', 'p') AND NOT c.relhasrules \
             AND NOT pg_catalog.row_security_active(c.oid) \
             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-            WHERE c.oid = coalesce(\(choices.joined(separator: ", ")))
+            WHERE c.oid = coalesce(\(choices.joined(separator: ", ")))::pg_catalog.oid
             """
         )
         guard row.count == 1, let number = row.integer(0, 0) else { return nil }
@@ -79,7 +80,8 @@ struct TargetRelation: Sendable, CustomStringConvertible {
             pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(t.typname), \
             \(generated), a.attidentity = 'a', \
             pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'INSERT'), \
-            pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'UPDATE') \
+            pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'UPDATE'), \
+            \(KeyOperators.schema(ofType: "a.atttypid")) \
             FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
             JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace \
             WHERE a.attrelid = $1::pg_catalog.oid AND a.attnum > 0 AND NOT a.attisdropped \
@@ -94,7 +96,8 @@ struct TargetRelation: Sendable, CustomStringConvertible {
                     typeOID: UInt32(clamping: rows.integer(row, 2) ?? 0),
                     typeName: rows.text(row, 3),
                     castType: rows.text(row, 4),
-                    isAlwaysIdentity: rows.flag(row, 6)
+                    isAlwaysIdentity: rows.flag(row, 6),
+                    operators: rows.text(row, 9)
                 ),
                 number: Int(rows.integer(row, 1) ?? 0),
                 isGenerated: rows.flag(row, 5),

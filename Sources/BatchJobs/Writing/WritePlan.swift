@@ -18,6 +18,8 @@ struct WrittenColumn: Sendable, Equatable {
     var castType: String
     /// Whether it is GENERATED ALWAYS AS IDENTITY.
     var isAlwaysIdentity: Bool
+    /// The schema of the operators that compare its values, quoted.
+    var operators = "pg_catalog"
 
     /// Its name for SQL.
     var quoted: String { SQL.identifier(name) }

@@ -51,7 +51,7 @@ struct WriteStatement {
     var update: String {
         let settings = columns.indices.filter { !key.contains($0) }
             .map { "\(columns[$0].quoted) = v.c\($0 + 1)" }.joined(separator: ", ")
-        let isSame = key.map { "t.\(columns[$0].quoted) = v.c\($0 + 1)" }
+        let isSame = key.map { "t.\(columns[$0].quoted) \(columns[$0].equality) v.c\($0 + 1)" }
             .joined(separator: " AND ")
         return """
             WITH changed AS (UPDATE \(table) AS t SET \(settings) FROM \

@@ -56,7 +56,7 @@ final class WriterSession {
             SELECT pg_catalog.current_setting('synchronous_commit'), \
             pg_catalog.bool_and(pg_catalog.has_function_privilege(p.oid, 'EXECUTE')) \
             FROM pg_catalog.pg_proc p WHERE p.proname = 'pg_logical_emit_message' \
-            AND p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace
+            AND p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace::pg_catalog.oid
             """
         )
         guard row.text(0, 0) != "off", row.flag(0, 1) else { return nil }
