@@ -126,7 +126,7 @@ let package = Package(
         tests(
             "Pipeline",
             ["Certificates", "ChangeModel", "LibPQ", "Replication", "Sink", "Support", logging]),
-        tests("Settings", ["ChangeModel"], exclude: ["Jobs"]),
+        tests("Settings", ["ChangeModel", "Support"], exclude: ["Jobs"]),
         tests("BatchJobs", ["ChangeModel", "LibPQ", "Settings", "Support", logging]),
         tests("Operations", ["ChangeModel", "Pipeline", "Support", logging, lifecycle]),
         tests(

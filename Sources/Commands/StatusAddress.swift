@@ -66,7 +66,7 @@ struct StatusAddress: Sendable {
         WalrelayError(
             "status.url_invalid",
             exit: .usage,
-            "\"\(text)\" is no address that a task answers at",
+            "\"\(text.withoutPasswords)\" is no address that a task answers at",
             hint: "write it like http://127.0.0.1:8085"
         )
     }

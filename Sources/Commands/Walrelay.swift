@@ -83,7 +83,7 @@ public struct Walrelay: AsyncParsableCommand {
         throw WalrelayError(
             "usage.command",
             exit: .usage,
-            "\"\(word)\" is no command" + (nearest.map { " (did you mean \"\($0)\"?)" } ?? ""),
+            "\"\(word.withoutPasswords)\" is no command" + (nearest.map { " (did you mean \"\($0)\"?)" } ?? ""),
             hint: "walrelay --help"
         )
     }
@@ -96,7 +96,7 @@ public struct Walrelay: AsyncParsableCommand {
             return error.exit.rawValue
         }
         let code = exitCode(for: error)
-        let message = fullMessage(for: error).shownInLines
+        let message = fullMessage(for: error).withoutPasswords.shownInLines
         if code.isSuccess {
             print(message)
             return ExitCode.success.rawValue

@@ -72,4 +72,11 @@ public struct KafkaSinkOptions: Sendable {
         properties["transactional.id"] ?? "\(topicPrefix).walrelay-\(task)"
     }
 }
+
+extension KafkaSinkOptions: CustomStringConvertible, CustomReflectable {
+    /// The task; the properties may hold secrets.
+    public var description: String { "the kafka sink of task \(task)" }
+    /// A mirror without children.
+    public var customMirror: Mirror { Mirror(self, children: []) }
+}
 #endif

@@ -8,7 +8,7 @@ public import ChangeModel
 
 /// The keywords of a connection.
 ///
-/// Holds a password; has no description on purpose.
+/// Holds a password, which no printed form shows.
 public struct ConnectionParameters: Sendable {
     /// libpq's keywords and their values.
     ///
@@ -63,9 +63,8 @@ public struct ConnectionParameters: Sendable {
 
     /// Where the connection goes, for people: never holds a password.
     public var destination: String {
-        // Behind a second @ stands what is meant as the host: the first one is the password's own.
-        guard let host = keywords["host"] ?? conninfoValue("host") ?? conninfoValue("hostaddr"),
-            !host.contains("@")
+        guard !hasMalformedConninfo,
+            let host = keywords["host"] ?? conninfoValue("host") ?? conninfoValue("hostaddr")
         else { return "the server that conninfo names" }
         return "\(host):\(keywords["port"] ?? conninfoValue("port") ?? "5432")/\(database)"
     }
@@ -75,9 +74,30 @@ public struct ConnectionParameters: Sendable {
         isConninfo ? conninfoValue("dbname") ?? "" : keywords["dbname"] ?? ""
     }
 
-    /// Whether `dbname` is meant as a connection string or URI and cannot be read as one.
+    /// Whether `dbname` is meant as a connection string or URI and cannot be read as one, or not
+    /// as it is meant.
+    ///
+    /// In a URI whose password has a `/` or an `@` that is not percent-encoded libpq takes a part of
+    /// it for a host, a port or a database, which every message then quotes.
     var hasMalformedConninfo: Bool {
-        isConninfo && !withConninfo { _ in }
+        if Self.holdsLogin(keywords["host"]) { return true }
+        guard isConninfo, let given = keywords["dbname"] else { return false }
+        guard withConninfo({ _ in }), !Self.holdsLogin(conninfoValue("host")) else { return true }
+        guard given.hasPrefix("postgres://") || given.hasPrefix("postgresql://") else {
+            return false
+        }
+        let parts = given.split(separator: "/", maxSplits: 3, omittingEmptySubsequences: false)
+        let path = parts.count > 3 ? parts[3].prefix { $0 != "?" } : ""
+        let port = conninfoValue("port") ?? ""
+        return path.contains("@")
+            || !port.utf8.allSatisfy { (48...57).contains($0) || $0 == UInt8(ascii: ",") }
+    }
+
+    /// Whether `user:password@` stands before a host; a socket's path, or its name, may have an @.
+    private static func holdsLogin(_ hosts: String?) -> Bool {
+        (hosts ?? "").split(separator: ",").contains {
+            $0.dropFirst().contains("@") && !$0.hasPrefix("/") && !$0.hasPrefix("@")
+        }
     }
 
     // As libpq's recognized_connection_string().
@@ -152,4 +172,15 @@ public struct ConnectionParameters: Sendable {
     private static func options(_ settings: [String: String]) -> [String] {
         settings.sorted { $0.key < $1.key }.map { "-c \($0.key)=\($0.value)" }
     }
+}
+
+extension ConnectionParameters: CustomStringConvertible, CustomDebugStringConvertible,
+    CustomReflectable
+{
+    /// Where the connection goes.
+    public var description: String { destination }
+    /// The same.
+    public var debugDescription: String { destination }
+    /// A mirror without children.
+    public var customMirror: Mirror { Mirror(self, children: []) }
 }

@@ -112,7 +112,8 @@ public struct PostgresError: Error, Sendable, Equatable {
     static let malformedConninfo = PostgresError(
         kind: .parameters,
         message: "the connection string is malformed",
-        hint: "a URI takes special characters percent-encoded, keyword=value takes them in ''"
+        hint: "a URI takes special characters percent-encoded (@ as %40, / as %2F), keyword=value "
+            + "takes them in '', and a host holds no @"
     )
 
     private static func isTransient(_ sqlState: String) -> Bool {

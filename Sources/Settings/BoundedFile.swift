@@ -5,7 +5,7 @@
 
 import Foundation
 
-/// The bytes of a small file, and whether everybody may read it.
+/// The bytes of a small file, and who may read it.
 struct BoundedFile {
     /// Why a file cannot be had: the end of a sentence that names it.
     struct Failure: Error {
@@ -13,7 +13,8 @@ struct BoundedFile {
     }
 
     let bytes: [UInt8]
-    let isReadableByOthers: Bool
+    /// Who may read it and need not, such as `everybody`; nil where nobody may.
+    let strangers: String?
 
     /// Reads a file; blocks, and waits for the writer of a pipe.
     init(path: String, byteLimit: Int) throws(Failure) {
@@ -38,7 +39,7 @@ struct BoundedFile {
             throw Failure(reason: "it is larger than \(byteLimit >> 10) KiB")
         }
         self.bytes = bytes
-        isReadableByOthers = status.st_mode & S_IROTH != 0
+        strangers = Self.strangers(status)
     }
 
     private static func failure(_ code: Int32) -> Failure {
@@ -55,6 +56,31 @@ extension BoundedFile {
         let valid = zip(bytes, repaired.utf8).prefix { $0 == $1 }.count
         let before = YAMLText(String(decoding: bytes[..<valid], as: UTF8.self))
         throw Fault(position: before.end, message: "this is not UTF-8 text")
+    }
+
+    /// Who may read a file and need not: everybody, or a group that this process is not in.
+    ///
+    /// A group of our own is there for reading (0640 root:walrelay), and root is in every one.
+    private static func strangers(_ status: stat) -> String? {
+        if status.st_mode & S_IROTH != 0 { return "everybody" }
+        guard status.st_mode & S_IRGRP != 0, status.st_gid != 0, geteuid() != 0 else { return nil }
+        var groups = [gid_t](repeating: 0, count: max(0, Int(getgroups(0, nil))))
+        let count = getgroups(Int32(groups.count), &groups)
+        groups = Array(groups.prefix(max(0, Int(count)))) + [getegid()]
+        return groups.contains(status.st_gid) ? nil : "group \(status.st_gid)"
+    }
+
+    /// A warning where somebody may read the password in a file that is given for one.
+    ///
+    /// Blocks on the file system. None for what is no file, or cannot be looked at: whoever reads
+    /// it says so.
+    static func warning(ofPasswordFile path: String) -> String? {
+        var status = stat()
+        guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
+            let strangers = strangers(status)
+        else { return nil }
+        return "the password file \(path) is readable by \(strangers): run chmod 0600, or 0640 "
+            + "with a group of walrelay's own"
     }
 
     /// The absolute path of the directory that a file lies in.

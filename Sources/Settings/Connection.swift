@@ -121,6 +121,14 @@ extension Settings.Connection {
         return secrets
     }
 
+    /// A warning for each password file that somebody else may read; blocks on the file system.
+    func passwordFileWarnings() -> [String] {
+        [password, tls?.keyPassword].compactMap { source in
+            guard case .file(let path) = source else { return nil }
+            return BoundedFile.warning(ofPasswordFile: path)
+        }
+    }
+
     /// libpq's keywords and their values, but for `connect_timeout`.
     ///
     /// Holds passwords in clear: for libpq only. `dbname` may be a connection string, so libpq has

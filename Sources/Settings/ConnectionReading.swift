@@ -36,6 +36,13 @@ extension Settings.Connection {
             )
         }
 
+        if let database, isConnectionString(database) {
+            section.fault("database", "is a connection string, which stands in conninfo")
+        }
+        if hosts?.contains(where: { !"/@".contains($0.prefix(1)) && $0.contains("@") }) == true {
+            section.fault("host", "holds an @: the user and the password have keys of their own")
+        }
+
         let target: Target
         if section.has("conninfo") {
             guard let conninfo else { return nil }
@@ -52,6 +59,13 @@ extension Settings.Connection {
         if let connectTimeout { connection.connectTimeout = connectTimeout }
         if let applicationName { connection.applicationName = applicationName }
         return connection
+    }
+
+    /// Whether a name is a URI, or gives a password: then it is at the wrong place, and the server
+    /// would log it as the name of a database.
+    private static func isConnectionString(_ name: String) -> Bool {
+        name.hasPrefix("postgresql://") || name.hasPrefix("postgres://")
+            || holdsPassword(Secret(name))
     }
 
     /// Whether a connection string gives a password: `password=`, or `user:password@` of a URI.

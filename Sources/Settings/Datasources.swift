@@ -51,6 +51,9 @@ extension Datasources {
             ofPasswords: literalPasswords,
             way: "take the password from passwordFile or an environment variable"
         )
+        for name in datasources.connections.keys.sorted() {
+            datasources.warnings += datasources.connections[name]?.passwordFileWarnings() ?? []
+        }
         return datasources
     }
 

@@ -9,7 +9,7 @@ import ChangeModel
 struct DocumentFile {
     let path: String
     let text: String
-    private let isReadableByOthers: Bool
+    private let strangers: String?
 
     /// Reads a document of at most `YAMLDocument.byteLimit`; blocks.
     ///
@@ -34,20 +34,21 @@ struct DocumentFile {
             throw invalid(faults)
         }
         self.path = path
-        isReadableByOthers = file.isReadableByOthers
+        strangers = file.strangers
     }
 
     /// The directory that relative paths in the document start from.
     var directory: String { BoundedFile.directory(of: path) }
 
-    /// A warning where everybody can read the passwords that stand in the document itself.
+    /// A warning where strangers can read the passwords that stand in the document itself.
     ///
     /// `passwords` are their places, `way` is what else can be done than chmod.
     func warnings(ofPasswords passwords: [String], way: String) -> [String] {
-        guard isReadableByOthers, !passwords.isEmpty else { return [] }
+        guard let strangers, !passwords.isEmpty else { return [] }
+        let change = strangers == "everybody" ? "o-r" : "g-r"
         return [
-            "\(path) is readable by everybody and holds a password"
-                + " (\(passwords.joined(separator: ", "))): run chmod o-r, or \(way)"
+            "\(path) is readable by \(strangers) and holds a password"
+                + " (\(passwords.joined(separator: ", "))): run chmod \(change), or \(way)"
         ]
     }
 }

@@ -67,6 +67,26 @@ final class FaultLog {
     }
 }
 
+/// A key as a fault shows it: up to where it is no key any more.
+///
+/// Where a colon lacks its blank, YAML takes `password:secret` for a key as a whole.
+func shownKey(_ key: String) -> String {
+    let name = nameOfKey(key)
+    return name.utf8.count == key.utf8.count ? shown(key) : "\"\(name)…\""
+}
+
+/// The letters, digits, `_`, `-` and `.` that a key begins with.
+func nameOfKey(_ key: String) -> String {
+    String(
+        String.UnicodeScalarView(
+            key.unicodeScalars.prefix { scalar in
+                scalar.properties.isAlphabetic || ("0"..."9").contains(scalar)
+                    || ["_", "-", "."].contains(scalar)
+            }
+        )
+    )
+}
+
 /// A text of the file as a fault shows it: in quotes, on one line, cut after 60 characters.
 func shown(_ text: String) -> String {
     let start = String(String.UnicodeScalarView(text.unicodeScalars.prefix(60)))

@@ -35,6 +35,10 @@ extension Settings {
             ofPasswords: literalPasswords,
             way: "take the password from passwordFile or an environment variable"
         )
+        settings.warnings += settings.source.passwordFileWarnings()
+        if case .postgresql(let section) = settings.sink {
+            settings.warnings += section.connection.passwordFileWarnings()
+        }
         return settings
     }
 

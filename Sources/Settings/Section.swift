@@ -73,7 +73,7 @@ final class Section {
             if let first = entries[name] {
                 context.faults.add(
                     keyPosition,
-                    "the key \(shown(name)) stands twice\(place), first in line"
+                    "the key \(shownKey(name)) stands twice\(place), first in line"
                         + " \(first.keyPosition.line)"
                 )
                 continue
@@ -149,11 +149,11 @@ final class Section {
     /// Reports the keys that nobody asked for.
     func finish() {
         for key in order where !isKnown.contains(key) && !idle.contains(key) {
-            let nearest = nearestName(to: key, among: known + idle)
+            let nearest = nearestName(to: nameOfKey(key), among: known + idle)
             let hint =
                 nearest == nil
                 ? "; known are \(known.joined(separator: ", "))" : suggestion(nearest)
-            context.faults.add(position(of: key), "unknown key \(shown(key))\(place)\(hint)")
+            context.faults.add(position(of: key), "unknown key \(shownKey(key))\(place)\(hint)")
         }
     }
 

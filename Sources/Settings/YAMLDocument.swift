@@ -49,7 +49,7 @@ struct YAMLDocument {
                 if originalLetters.count == Self.renamingLimit
                     || !rename(keys, at: position)
                 {
-                    faults.add(position, "the key \(shown(keys.first ?? "")) stands twice")
+                    faults.add(position, "the key \(shownKey(keys.first ?? "")) stands twice")
                     return
                 }
             } catch {

@@ -168,9 +168,12 @@ struct NamesSource: Sendable {
 
     /// A table as `tables.include` spells one.
     func pattern(_ index: Int) -> String {
-        [schema(index), name(index)].map { name in
-            "\"" + name.unicodeScalars.map { $0 == "\"" ? "\"\"" : "\($0)" }.joined() + "\""
-        }.joined(separator: ".")
+        [schema(index), name(index)].map(Self.quoted).joined(separator: ".")
+    }
+
+    /// A name as SQL quotes it, scalar by scalar: a quote with an accent is one character.
+    static func quoted(_ name: String) -> String {
+        "\"" + name.unicodeScalars.map { $0 == "\"" ? "\"\"" : "\($0)" }.joined() + "\""
     }
 
     /// The lines of settings but for the sink and what `more` has.

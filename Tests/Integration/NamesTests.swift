@@ -87,7 +87,7 @@ import Testing
         let strays = try FileManager.default.contentsOfDirectory(atPath: files.file("events"))
             .filter { !known.contains($0) && $0.wholeMatch(of: #/\d{12}\.ndjson(\.open)?/#) == nil }
         #expect(strays == [])
-        expectLines(daemon.stderr)
+        NamesOutput.expectLines(daemon.stderr)
     }
 
     /// Expects that what is served is JSON, Prometheus' text and HTML with names as text only.
@@ -109,8 +109,83 @@ import Testing
         #expect(page.contains("&lt;script&gt;document.title=&#39;broken&#39;"))
     }
 
+    // MARK: stream
+
+    @Test
+    func `the stream on standard output is JSON with the same names`() async throws {
+        let source = try await source()
+        let files = try TemporaryDirectory()
+        let path = try files.write(
+            source.settings(
+                task: "names_stream",
+                sink: "{ kind: stream }",
+                more: "http: { listen: off }\nsnapshot: { mode: only }\nlog: { format: json }"
+            ),
+            to: "stream.yaml"
+        )
+        let daemon = try DaemonProcess(["run", "--config", path])
+        #expect(try await daemon.wait(.seconds(120)) == .code(0), "\(daemon.stderr.suffix(2_000))")
+        let (out, log) = (daemon.stdout, daemon.stderr)
+        let events = try await onThread { try ForeignJSON.events(out) }
+        let tables = Set(events.map { $0.split(separator: " ")[1...2].joined(separator: " ") })
+        let expected = source.names.indices.map {
+            [source.schema($0), source.name($0)].map(NamesSource.hex).joined(separator: " ")
+        }
+        #expect(tables == Set(expected))
+        try await onThread { try ForeignJSON.checkLines(log) }
+        NamesOutput.expectPlain(log)
+    }
+
+    // MARK: What is refused
+
+    @Test
+    func `names that no task can have are refused at their line, and shown safely`() async throws {
+        let names = ["a b", "A", "a\u{301}", "a\u{202e}b", "a\u{1b}[31m", "a\nwalrelay: ok", "../a", "a;b",
+            "a\"b", "%s", String(repeating: "a", count: 56), "a\u{7f}", "a\u{85}b"]
+        let files = try TemporaryDirectory()
+        for name in names {
+            let text = "task: \(NamesSource.yaml(name))\nsource: { host: h, database: d }\n"
+                + "tables: { include: [t] }\nsink: { kind: stream }\n"
+            let path = try files.write(text, to: "t.yaml")
+            let daemon = try DaemonProcess(["check", "--config", path])
+            #expect(try await daemon.wait() == .code(78))
+            #expect(daemon.stderr.contains("t.yaml:1:7: task: "), "\(daemon.stderr)")
+            NamesOutput.expectPlain(daemon.stderr)
+        }
+    }
+
+    @Test(arguments: ["host", "database", "user", "applicationName"])
+    func `NUL is refused in every text of the settings`(key: String) async throws {
+        var task = try OddTask("names_nul", port: 1)
+        let old = ["host": "host: '127.0.0.1'", "database": "database: postgres",
+            "user": "user: postgres", "applicationName": "applicationName: names_nul"]
+        let line = try #require(old[key])
+        task.spoil = { $0.replacing(line, with: "\(key): \"a\\0b\"") }
+        try await task.run("check").expectRefusal(78, "settings.invalid", "must not hold the character NUL")
+    }
+
+    @Test(arguments: [
+        ["check", "--config", "/x\u{1b}[2J\u{202e}\nwalrelay: ok.yaml"],
+        ["run", "--config", "/x", "--until", "\u{1b}]0;t\u{7}\nwalrelay: ok"],
+        ["batch", "/x\u{9b}31m\nwalrelay: ok.json"], ["a\u{1b}[31m\nwalrelay: ok"],
+        ["status", "--url", "http://\u{1b}[31m\nwalrelay: ok"],
+        ["slots", "list", "--conninfo", "host=/x\u{1b}[31m port=1 dbname='a\nwalrelay: ok'"],
+        ["slots", "drop", "a\u{202e}\nwalrelay: ok", "--conninfo", "host=/x port=1", "--yes"],
+        ["batch", "/x.json", "-p", "a\u{1b}\nwalrelay: ok"],
+    ])
+    func `words of the command line are shown safely`(arguments: [String]) async throws {
+        let daemon = try DaemonProcess(arguments)
+        #expect(try await daemon.wait() != .code(0))
+        NamesOutput.expectPlain(daemon.stderr + daemon.stdout)
+        let lines = daemon.stderr.split(separator: "\n")
+        #expect(!lines.contains { $0.hasPrefix("walrelay: ok") }, "\(daemon.stderr)")
+    }
+}
+
+/// What a text must be that people read.
+enum NamesOutput {
     /// Expects that each line begins as an entry does, and that nothing steers a terminal.
-    private func expectLines(_ log: String, at location: SourceLocation = #_sourceLocation) {
+    static func expectLines(_ log: String, at location: SourceLocation = #_sourceLocation) {
         let start = #/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (trace|debug|info |note |warn |error|crit ) /#
         let odd = log.split(separator: "\n").filter { $0.prefixMatch(of: start) == nil }
         #expect(odd.isEmpty, "\(odd.prefix(3))", sourceLocation: location)
@@ -118,7 +193,7 @@ import Testing
     }
 
     /// Expects that a text has no character that a terminal acts on or that shows nothing.
-    private func expectPlain(_ text: String, at location: SourceLocation = #_sourceLocation) {
+    static func expectPlain(_ text: String, at location: SourceLocation = #_sourceLocation) {
         let odd = text.unicodeScalars.filter { scalar in
             switch scalar.properties.generalCategory {
             case .control, .format, .lineSeparator, .paragraphSeparator: scalar != "\n"

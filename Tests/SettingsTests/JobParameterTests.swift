@@ -61,7 +61,7 @@ import Testing
         #expect(try draft.tables(["columns": #"["a", "b",]"#]).columns == ["a", "b"])
         #expect(
             draft.faults(["columns": "[a]"]) == [
-                "j:2:40: the value of -p columns is no JSON: \"a\" needs quotes: only numbers,"
+                "j:2:40: the value of -p columns is no JSON: this needs quotes: only numbers,"
                     + " true, false and null go without"
             ]
         )

@@ -41,11 +41,11 @@ struct JobSyntaxCase: CustomTestStringConvertible {
         ),
         .init(
             "{\"a\": orders}",
-            "j:1:7: \"orders\" needs quotes: only numbers, true, false and null go without"
+            "j:1:7: this needs quotes: only numbers, true, false and null go without"
         ),
         .init(
             "{\"a\": True}",
-            "j:1:7: \"True\" needs quotes: only numbers, true, false and null go without"
+            "j:1:7: this needs quotes: only numbers, true, false and null go without"
                 + " (did you mean \"true\"?)"
         ),
         .init("{\"a\": 1 # one\n}", "j:1:9: a comma is missing before this"),
@@ -66,7 +66,7 @@ struct JobSyntaxCase: CustomTestStringConvertible {
         .init("{\"a\": \"\u{1}\"}", "j:1:8: the character U+0001 is not allowed in a text"),
         .init(
             "{\"a\": 1.2.3}",
-            "j:1:7: \"1.2.3\" needs quotes: only numbers, true, false and null go without"
+            "j:1:7: this needs quotes: only numbers, true, false and null go without"
         ),
         .init("[]", "j:1:1: a job document begins with {, not with \"[\""),
         .init(

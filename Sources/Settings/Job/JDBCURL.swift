@@ -71,6 +71,9 @@ struct JDBCURL: Equatable {
             guard let port, port > 0 else {
                 throw Rejection("has no port from 1 to 65535 behind a host")
             }
+            guard !host.contains("@") else {
+                throw Rejection("has an @ in a host: user and password are parameters behind the ?")
+            }
             hosts.append(host.isEmpty ? "localhost" : try Self.decoded(host))
             ports.append(port)
         }

@@ -86,7 +86,7 @@ struct JSONReader {
             }
             try skipBlanks()
             guard peek == ":" else {
-                throw fault("a colon is missing between the key \(shown(key.text)) and its value")
+                throw fault("a colon is missing between the key \(shownKey(key.text)) and its value")
             }
             advance()
             try skipBlanks()
@@ -191,7 +191,8 @@ struct JSONReader {
         }
         let nearest = ["true", "false", "null"].first { $0 == text.lowercased() }
         throw fault(
-            "\(shown(text)) needs quotes: only numbers, true, false and null go without"
+            // The word may be a password, so it is not shown.
+            "this needs quotes: only numbers, true, false and null go without"
                 + suggestion(nearest),
             at: start
         )
