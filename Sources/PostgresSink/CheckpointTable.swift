@@ -86,7 +86,7 @@ public struct CheckpointTable {
         try connection.query(
             "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(\(Self.makingLock))"
         )
-        try TableMaker.makeSchemas([schema], on: connection)
+        try TableMaker.makeSchemas([ExactText(schema)], on: connection)
         try connection.query("\(definitions) COMMIT")
     }
 
