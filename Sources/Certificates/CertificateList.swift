@@ -14,7 +14,9 @@ struct CertificateList: ~Copyable {
 
     deinit { for handle in handles { X509_free(handle) } }
 
-    /// Reads the certificates of a file. Throws `tls.no_certificate`.
+    /// Reads the certificates of a file.
+    ///
+    /// Throws `tls.no_certificate`.
     init(_ file: MaterialFile) throws(WalrelayError) {
         let isBundle = file.contains("-----BEGIN PKCS") || file.contains("-----BEGIN CMS-----")
         let isPlain = file.isPEM && !isBundle

@@ -37,7 +37,9 @@ final class MaterialFile {
     private let owner: uid_t
     private let mode: mode_t
 
-    /// Reads a regular file; blocks. Throws `tls.file_unreadable`.
+    /// Reads a regular file; blocks.
+    ///
+    /// Throws `tls.file_unreadable`.
     init(_ path: String, as purpose: Purpose) throws(WalrelayError) {
         self.purpose = purpose
         self.path = path

@@ -14,7 +14,9 @@ final class MemoryFile: Sendable {
     /// The path by which this process opens it.
     var path: String { "/proc/self/fd/\(descriptor)" }
 
-    /// Makes a file and has it written; `origin` is named in an error. Throws `tls.memory_file`.
+    /// Makes a file and has it written; `origin` is named in an error.
+    ///
+    /// Throws `tls.memory_file`.
     init(from origin: String, _ write: (Int32) -> Bool) throws(WalrelayError) {
         descriptor = walrelay_memory_file("walrelay-tls")
         guard descriptor >= 0 else { throw FileFault.noMemoryFile(origin, errno) }

@@ -28,7 +28,7 @@ extension ConnectionParameters {
         var files = ClientFiles()
         var system: [(String, String)] = []
         files.authorities = settled["sslrootcert"]
-        // An authority of libpq 16 and later; earlier ones would look for a file of that name.
+        // libpq 16 and later know this word; earlier ones look for a file of that name.
         if files.authorities == "system" {
             files.authorities = nil
             if PQlibVersion() < 160_000 {
@@ -97,6 +97,8 @@ extension ConnectionParameters {
 
     private static func mayUseTLS(_ settled: [String: String]) -> Bool {
         guard settled["sslmode"] != "disable" else { return false }
+        // Which host a service file names, libpq alone knows.
+        if settled["service"] != nil, settled["host"] == nil { return true }
         // Without a host it is the socket of this machine.
         let hosts = (settled["hostaddr"] ?? settled["host"] ?? "").split(separator: ",")
         return hosts.contains { !$0.hasPrefix("/") && !$0.hasPrefix("@") }

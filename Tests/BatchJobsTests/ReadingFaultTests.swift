@@ -86,6 +86,36 @@ struct ReadingFaultTests {
         #expect(code { $0.keywords["sslmode"] = "require" } == ("job.tls", .prerequisite))
     }
 
+    @Test func `what of the way to the server is not verified is a warning of the job`()
+        async throws
+    {
+        let cluster = try await PostgresCluster.start(
+            authentication: .hostssl("trust"),
+            tls: .shared()
+        )
+        try cluster.psql("CREATE TABLE t (id int)")
+        var server = cluster.readerParameters()
+        server.keywords["host"] = cluster.host
+        server.keywords["sslmode"] = "require"
+        let context = JobContext(
+            counters: JobCounters(),
+            report: { _ in },
+            stop: StopSignal(),
+            log: Logger(label: "test")
+        )
+        let step = Job.PostgreSQLReader(
+            server: .datasource("a"),
+            content: .tables(.init(["t"]))
+        )
+        let source = try PostgresSource(step, server: server, channels: 1, context: context)
+        defer { source.close() }
+        #expect(
+            source.warnings.map { $0.prefix(33) } == [
+                "the reader's encryption: TLSv1.3,", "the reader's server certificate: ",
+            ]
+        )
+    }
+
     @Test func `a locked table is told after a while`() async throws {
         let cluster = try await PostgresCluster.start()
         try cluster.psql("CREATE TABLE t (id int)")

@@ -62,10 +62,10 @@ struct TLSReportTests {
             ("tls.server_certificate", "CN=127.0.0.1"), ("tls.client_certificate", "CN=postgres"),
             ("tls.authority_certificate", "CN=server-authority"),
         ] {
-            // They live for two days.
+            // They live for two days; one that was made in this second has them before it.
             #expect(found[id]?["level"] == "warning", "\(found)")
             #expect(found[id]?["found"]?.hasPrefix(subject) == true, "\(found)")
-            #expect(found[id]?["found"]?.contains("valid for 1 day more, until 20") == true)
+            #expect(found[id]?["found"]?.contains(" more, until 20") == true, "\(found)")
         }
         #expect(outcome.status == .code(0))
     }
@@ -103,7 +103,7 @@ struct TLSReportTests {
                 """
             #expect(metrics.contains(line + "\n"), "\(line)")
         }
-        try await daemon.waitForLog("source client certificate: CN=postgres, valid for 1 day more")
+        try await daemon.waitForLog("source client certificate: CN=postgres, valid for ")
         #expect(try await daemon.stop() == .code(0))
         #expect(!(daemon.stdout + daemon.stderr).contains(OddTask.password))
     }

@@ -240,6 +240,9 @@ import Testing
             try Connection.open(socket).encryption.findings(setting: "source")
         }
         #expect(findings.isEmpty)
+        // Nobody but libpq knows where a service leads to.
+        #expect(ConnectionParameters(keywords: ["dbname": "service=orders"]).mayUseTLS)
+        #expect(!ConnectionParameters(keywords: ["dbname": "orders"]).mayUseTLS)
         let engine = cluster.parameters(
             try Self.files().merging(["sslkey": "pkcs11:object=cdc"]) { $1 }
         )
