@@ -3,9 +3,9 @@
 // What `check` says of the way in which a login was proved, the same for every PostgreSQL that
 // walrelay connects to.
 
-public import ChangeModel
 import CLibPQ
 import Certificates
+public import ChangeModel
 
 extension Connection {
     /// The finding `login.method`; `nil` where the way could not be seen.

@@ -35,7 +35,11 @@ struct LoginServer: Sendable {
     let cluster: PostgresCluster
 
     /// Starts it; `method` is how passwords are asked for, `rules` go before the others.
-    init(_ method: String = "scram-sha-256", encryption: String? = nil, rules: String = "")
+    init(
+        _ method: String = "scram-sha-256",
+        encryption: String? = nil,
+        rules: String = ""
+    )
         async throws
     {
         cluster = try await PostgresCluster.start(

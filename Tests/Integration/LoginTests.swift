@@ -71,7 +71,9 @@ struct LoginTests {
         let isWarned = method != "trust"
         if isWarned {
             #expect(check.stdout.ranges(of: word).count >= 2, "\(check.stdout)")
-            #expect(check.stdout.contains("ALTER SYSTEM SET password_encryption") == (word == "md5"))
+            #expect(
+                check.stdout.contains("ALTER SYSTEM SET password_encryption") == (word == "md5")
+            )
         }
         task.more = "retry: { for: 1m }"
         let daemon = try task.start()

@@ -113,7 +113,9 @@ import Testing
         }
         #expect(Set((warned + well).map(\.id)) == ["login.method"])
         let mend = Self.finding(.md5).mend
-        #expect(mend.contains("set password_encryption = scram-sha-256;") && mend.contains("\"Cdc\""))
+        #expect(
+            mend.contains("set password_encryption = scram-sha-256;") && mend.contains("\"Cdc\"")
+        )
         #expect(Self.finding(.clearPassword).mend.contains("sink.postgresql.tls.mode"))
     }
 }
