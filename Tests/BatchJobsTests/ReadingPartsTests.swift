@@ -35,10 +35,10 @@ struct ReadingPartsTests {
     @Test func `ranges leave nothing between them`() {
         #expect(
             SliceRanges.keys(Self.key, bounds: ["a'", "b\\"]) == [
-                #""k""" < 'a'''::text COLLATE public."Odd""#,
-                #""k""" >= 'a'''::text COLLATE public."Odd" AND "#
-                    + #""k""" < E'b\\'::text COLLATE public."Odd""#,
-                #""k""" >= E'b\\'::text COLLATE public."Odd""#,
+                #""k""" OPERATOR(pg_catalog.<) 'a'''::text COLLATE public."Odd""#,
+                #""k""" OPERATOR(pg_catalog.>=) 'a'''::text COLLATE public."Odd" AND "#
+                    + #""k""" OPERATOR(pg_catalog.<) E'b\\'::text COLLATE public."Odd""#,
+                #""k""" OPERATOR(pg_catalog.>=) E'b\\'::text COLLATE public."Odd""#,
                 #""k""" IS NULL"#,
             ]
         )

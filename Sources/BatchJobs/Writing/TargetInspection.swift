@@ -73,7 +73,8 @@ struct TargetInspection {
             values: try values(of: columns, places, table, on: target)
         )
         statement.key = try key(among: places, table, on: target, &warnings)
-        try checkPrivileges(table, places)
+        try WriteRights(mode: step.mode, key: statement.key)
+            .check(places.map { table.columns[$0] }, of: table, destination, on: target)
         let format = format(of: columns, on: target)
         let text =
             switch step.mode {
@@ -208,24 +209,6 @@ struct TargetInspection {
             )
         }
         return key
-    }
-
-    private func checkPrivileges(
-        _ table: TargetRelation,
-        _ places: [Int]
-    ) throws(WalrelayError) {
-        var lacking: [String] = []
-        let columns = places.map { table.columns[$0] }
-        if step.mode != .update, !columns.allSatisfy(\.mayInsert) { lacking.append("INSERT") }
-        if step.mode == .update, !columns.contains(where: \.mayUpdate) { lacking.append("UPDATE") }
-        guard let right = lacking.first else { return }
-        throw WalrelayError(
-            "job.permission_denied",
-            exit: .prerequisite,
-            "the role of the datasource may not \(right.lowercased()) into \(table) of "
-                + destination,
-            hint: "GRANT \(right) ON \(table.qualified) TO …;"
-        )
     }
 
     /// Binary where a COPY goes between the same types, whose form is the same on both sides.

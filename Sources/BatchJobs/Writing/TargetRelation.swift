@@ -12,8 +12,8 @@ struct TargetColumn: Sendable {
     var number: Int
     /// Whether the server computes it from the others.
     var isGenerated: Bool
-    var mayInsert: Bool
-    var mayUpdate: Bool
+    /// Which of SELECT, INSERT and UPDATE the role may do to it.
+    var privileges: Set<String>
 }
 
 /// A relation that can be written.
@@ -73,15 +73,16 @@ struct TargetRelation: Sendable, CustomStringConvertible {
         on target: borrowing Connection
     ) throws(PostgresError) -> [TargetColumn] {
         let generated = target.serverVersion >= 120_000 ? "a.attgenerated <> ''" : "false"
+        let privileges = ["SELECT", "INSERT", "UPDATE"]
         let rows = try target.query(
             """
             SELECT a.attname, a.attnum, a.atttypid, \
             pg_catalog.format_type(a.atttypid, a.atttypmod), \
             pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(t.typname), \
             \(generated), a.attidentity = 'a', \
-            pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'INSERT'), \
-            pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'UPDATE'), \
-            \(KeyOperators.schema(ofType: "a.atttypid")) \
+            \(KeyOperators.schema(ofType: "a.atttypid")), \
+            \(privileges.map { "pg_catalog.has_column_privilege(a.attrelid, a.attnum, '\($0)')" }
+                .joined(separator: ", ")) \
             FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
             JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace \
             WHERE a.attrelid = $1::pg_catalog.oid AND a.attnum > 0 AND NOT a.attisdropped \
@@ -97,12 +98,13 @@ struct TargetRelation: Sendable, CustomStringConvertible {
                     typeName: rows.text(row, 3),
                     castType: rows.text(row, 4),
                     isAlwaysIdentity: rows.flag(row, 6),
-                    operators: rows.text(row, 9)
+                    operators: rows.text(row, 7)
                 ),
                 number: Int(rows.integer(row, 1) ?? 0),
                 isGenerated: rows.flag(row, 5),
-                mayInsert: rows.flag(row, 7),
-                mayUpdate: rows.flag(row, 8)
+                privileges: Set(
+                    privileges.indices.filter { rows.flag(row, 8 + $0) }.map { privileges[$0] }
+                )
             )
         }
     }
