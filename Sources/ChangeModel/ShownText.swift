@@ -73,7 +73,7 @@ extension String {
     /// Words of a command line without what gives a password in them: what stands before the `@`
     /// of a URI behind the user, and what follows `password=`.
     package var withoutPasswords: String {
-        replacing(#/(://[^:@/\s]*:)\S*@/#) { "\($0.output.1)***@" }
+        replacing(#/(//[^:@/\s]*:)\S*@/#) { "\($0.output.1)***@" }
             .replacing(#/(?i)(password\s*=\s*)('(?:[^'\\]|\\.)*'?|[^\s&'"]+)/#) {
                 "\($0.output.1)***"
             }

@@ -2,8 +2,8 @@
 //
 // What a batch job says to people: its plan, its progress, its closing statistics.
 
-import ChangeModel
 import BatchJobs
+import ChangeModel
 import Pipeline
 
 /// How a batch job is printed.

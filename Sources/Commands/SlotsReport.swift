@@ -4,7 +4,6 @@
 
 import ChangeModel
 
-
 /// How slots are printed.
 enum SlotsReport {
     /// A table with a heading and a sum; a sentence where there are no slots.

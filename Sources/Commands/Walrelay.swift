@@ -83,7 +83,8 @@ public struct Walrelay: AsyncParsableCommand {
         throw WalrelayError(
             "usage.command",
             exit: .usage,
-            "\"\(word.withoutPasswords)\" is no command" + (nearest.map { " (did you mean \"\($0)\"?)" } ?? ""),
+            "\"\(word.withoutPasswords)\" is no command"
+                + (nearest.map { " (did you mean \"\($0)\"?)" } ?? ""),
             hint: "walrelay --help"
         )
     }
@@ -96,13 +97,24 @@ public struct Walrelay: AsyncParsableCommand {
             return error.exit.rawValue
         }
         let code = exitCode(for: error)
-        let message = fullMessage(for: error).withoutPasswords.shownInLines
+        let message = Self.onOneLine(CommandLine.arguments, in: fullMessage(for: error))
+            .withoutPasswords.shownInLines
         if code.isSuccess {
             print(message)
             return ExitCode.success.rawValue
         }
         if !message.isEmpty { writeError(message + "\n") }
         return code == .validationFailure ? ExitCode.usage.rawValue : code.rawValue
+    }
+
+    /// A message of the parser, in which no word of the command line ends a line.
+    private static func onOneLine(_ words: [String], in message: String) -> String {
+        let values = words.compactMap {
+            $0.split(separator: "=", maxSplits: 1).last.map(String.init)
+        }
+        return (words + values).reduce(message) { message, word in
+            word.unicodeScalars.contains("\n") ? message.replacing(word, with: word.shown) : message
+        }
     }
 
     private static func writeError(_ text: String) {

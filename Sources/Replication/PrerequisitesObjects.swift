@@ -147,7 +147,8 @@ extension CheckedSource {
                     subject: subject,
                     found: "absent, but slot \(slot.name) exists: what was written since cannot "
                         + "be decoded any more",
-                    mend: "SELECT pg_drop_replication_slot(\(SQL.shownLiteral(slot.name))); -- then "
+                    mend:
+                        "SELECT pg_drop_replication_slot(\(SQL.shownLiteral(slot.name))); -- then "
                         + "run the task anew, with a new snapshot"
                 )
             ]

@@ -52,7 +52,8 @@ public enum SourceCatalog {
                 of: entry.relation,
                 serverVersion: listing.serverVersion
             )
-            let wanted = listing.serverVersion >= 150_000
+            let wanted =
+                listing.serverVersion >= 150_000
                 ? entry.rule.columns.map { Set(exactly: $0) } : nil
             let published = all.filter { column in
                 !column.isGenerated && (wanted?.contains(column.name) ?? true)

@@ -39,7 +39,8 @@ enum StreamFault {
                 exit: .checkpointMismatch,
                 "The changes after \(position) cannot be decoded, because the publication "
                     + "\(publication) was dropped there: \(error.message)",
-                hint: "begin anew: SELECT pg_drop_replication_slot(\(SQL.shownLiteral(slot))); then an "
+                hint:
+                    "begin anew: SELECT pg_drop_replication_slot(\(SQL.shownLiteral(slot))); then an "
                     + "empty sink and a new snapshot"
             )
         default:

@@ -92,4 +92,3 @@ func shown(_ text: String) -> String {
     let start = String(String.UnicodeScalarView(text.unicodeScalars.prefix(60)))
     return "\"\(start.shown)" + (text.unicodeScalars.count > 60 ? "…\"" : "\"")
 }
-

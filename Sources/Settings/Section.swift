@@ -153,7 +153,10 @@ final class Section {
             let hint =
                 nearest == nil
                 ? "; known are \(known.joined(separator: ", "))" : suggestion(nearest)
-            context.faults.add(position(of: key), "unknown key \(shownKey(key))\(place)\(hint)")
+            // Where a key was forgotten, what stands for one may be a password.
+            let isBare = nearest == nil && entries[key]?.value.isNull == true
+            let name = isBare ? "without a value" : shownKey(key)
+            context.faults.add(position(of: key), "unknown key \(name)\(place)\(hint)")
         }
     }
 

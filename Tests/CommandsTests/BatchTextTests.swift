@@ -98,7 +98,7 @@ import Testing
             BatchText.plan(plan) == """
                 reader: 3 slices in 1 channel, about 1,200 records
                   COPY a
-                  COPY b?[0m
+                  COPY b\\u{1b}[0m
                 writer:
                   COPY c
 

@@ -39,7 +39,7 @@ import Testing
         let evil = Finding("table", .ok, subject: "public.\u{1B}[2Jx\ny", found: "a\u{202E}b")
         #expect(
             FindingsReport.text([evil], colors: false)
-                == "ok      public.?[2Jx y  a?b\n1 ok, 0 warnings, 0 failed\n"
+                == #"ok      public.\u{1b}[2Jx\ny  a\u{202e}b"# + "\n1 ok, 0 warnings, 0 failed\n"
         )
     }
 

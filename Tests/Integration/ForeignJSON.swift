@@ -44,8 +44,17 @@ enum ForeignJSON {
         )
     }
 
+    /// Throws unless the text is one JSON object.
+    static func checkDocument(_ text: String) throws {
+        try python(
+            "import json, sys; assert isinstance(json.loads(sys.stdin.buffer.read()), dict)",
+            text
+        )
+    }
+
     /// The values of a label in Prometheus' text, as hexadecimal digits.
-    static func labels(_ label: String, of metric: String, in exposition: String) throws -> [String] {
+    static func labels(_ label: String, of metric: String, in exposition: String) throws -> [String]
+    {
         try python(
             """
             import sys
@@ -63,7 +72,11 @@ enum ForeignJSON {
 
     /// Runs a program; throws what it said when it failed.
     @discardableResult
-    static func python(_ program: String, _ input: String, _ arguments: [String] = []) throws -> String {
+    static func python(
+        _ program: String,
+        _ input: String,
+        _ arguments: [String] = []
+    ) throws -> String {
         let output = try runProcess("/usr/bin/python3", ["-c", program] + arguments, input: input)
         guard output.status == .code(0) else {
             throw SupportError("python: \(output.status)\n\(output.stderr.suffix(3_000))")

@@ -48,13 +48,19 @@ import Testing
         let status = try await daemon.wait(.seconds(180))
         NamesOutput.expectPlain(daemon.stderr + daemon.stdout)
         guard status == .code(0) else {
-            throw SupportError("\(arguments[0]): \(status)\n\(daemon.stderr.suffix(3_000))"
-                + daemon.stdout.suffix(1_000))
+            throw SupportError(
+                "\(arguments[0]): \(status)\n\(daemon.stderr.suffix(3_000))"
+                    + daemon.stdout.suffix(1_000)
+            )
         }
     }
 
     /// Empties some tables of the copy and has jobs fill them again.
-    private func batch(_ source: NamesSource, _ files: TemporaryDirectory, verifiedBy path: String)
+    private func batch(
+        _ source: NamesSource,
+        _ files: TemporaryDirectory,
+        verifiedBy path: String
+    )
         async throws
     {
         let cluster = source.cluster
@@ -70,8 +76,9 @@ import Testing
         )
         // A job takes `${…}` for a parameter wherever it stands.
         let chosen = source.names.indices.filter { index in
-            index % 9 == 0 && !(source.columns(index) + [source.schema(index), source.name(index)])
-                .contains { $0.contains("${") }
+            index % 9 == 0
+                && !(source.columns(index) + [source.schema(index), source.name(index)])
+                    .contains { $0.contains("${") }
         }
         #expect(chosen.count > 20)
         for index in chosen {
@@ -119,7 +126,8 @@ import Testing
         """
     private static let labels = """
         SELECT \(hex("nspname", "typname", "enumlabel")) FROM pg_enum JOIN pg_type c
-        ON c.oid = enumtypid JOIN pg_namespace n ON n.oid = typnamespace ORDER BY 1, 2, enumsortorder
+        ON c.oid = enumtypid JOIN pg_namespace n ON n.oid = typnamespace
+        ORDER BY 1, 2, enumsortorder
         """
 
     // MARK: kafka
@@ -132,11 +140,15 @@ import Testing
         let broker = try await SharedBroker.one.broker()
         func topic(_ index: Int) -> String {
             let parts = [source.schema(index), source.name(index)].map { name in
-                String(name.unicodeScalars.map { scalar -> Character in
-                    let isLegal = scalar.isASCII && (scalar.properties.isAlphabetic
-                        || "0123456789._-".unicodeScalars.contains(scalar))
-                    return isLegal ? Character(scalar) : "_"
-                })
+                String(
+                    name.unicodeScalars.map { scalar -> Character in
+                        let isLegal =
+                            scalar.isASCII
+                            && (scalar.properties.isAlphabetic
+                                || "0123456789._-".unicodeScalars.contains(scalar))
+                        return isLegal ? Character(scalar) : "_"
+                    }
+                )
             }
             return "names.\(parts.joined(separator: "."))"
         }
@@ -154,17 +166,26 @@ import Testing
         let chosen = owners.values.sorted().prefix(60)
         #expect(chosen.count == 60 && clash.count == 2)
         let files = try TemporaryDirectory()
-        let sink = "{ kind: kafka, kafka: { bootstrapServers: '\(broker.address)', "
+        let sink =
+            "{ kind: kafka, kafka: { bootstrapServers: '\(broker.address)', "
             + "topicPrefix: names } }"
         func settings(_ tables: [Int]) throws -> String {
             try files.write(
-                source.settings(task: "names_kafka", sink: sink, tables: tables, more: "http: { listen: off }"),
+                source.settings(
+                    task: "names_kafka",
+                    sink: sink,
+                    tables: tables,
+                    more: "http: { listen: off }"
+                ),
                 to: "kafka.yaml"
             )
         }
         let refused = try DaemonProcess(["check", "--config", try settings(clash)])
         #expect(try await refused.wait() == .code(77))
-        #expect(refused.stdout.contains("its topic \(topic(clash[0])) is that of"), "\(refused.stdout)")
+        #expect(
+            refused.stdout.contains("its topic \(topic(clash[0])) is that of"),
+            "\(refused.stdout)"
+        )
         NamesOutput.expectPlain(refused.stdout)
 
         try await run(["run", "--config", try settings(Array(chosen)), "--until", "now"])

@@ -71,7 +71,9 @@ struct NamesSource: Sendable {
 
     /// A connection string for psql.
     static var conninfo: String {
-        let quoted = database.unicodeScalars.map { "'\\".unicodeScalars.contains($0) ? "\\\($0)" : "\($0)" }
+        let quoted = database.unicodeScalars.map {
+            "'\\".unicodeScalars.contains($0) ? "\\\($0)" : "\($0)"
+        }
         return "dbname='\(quoted.joined())'"
     }
 
@@ -86,9 +88,13 @@ struct NamesSource: Sendable {
         try await onThread { try psqlBlocking(sql) }
     }
 
-    /// Runs, for each table as `t` (its columns `schema`, `name`, `key`, `value`, `i`), what `format` makes of the
-    /// arguments; each in a transaction of its own.
-    func forEach(_ format: String, _ arguments: String, where condition: String = "true") async throws {
+    /// Runs, for each row of `ours.tables`, what the server's `format` makes of the arguments; each
+    /// in a transaction of its own.
+    func forEach(
+        _ format: String,
+        _ arguments: String,
+        where condition: String = "true"
+    ) async throws {
         try await psql(
             "SELECT format('\(format)', \(arguments)) FROM ours.tables t WHERE \(condition) "
                 + "ORDER BY i \\gexec"
@@ -100,7 +106,8 @@ struct NamesSource: Sendable {
         let found = try await psql(
             """
             SELECT (SELECT count(*) FROM ours.canary), (SELECT count(*) FROM pg_roles
-                WHERE rolname NOT LIKE 'pg\\_%'), (SELECT count(*) FROM pg_database),
+                WHERE rolname NOT LIKE 'pg\\_%'), (SELECT count(*) FROM pg_database
+                WHERE datname <> 'names_target'),
                 (SELECT count(*) FROM pg_class c JOIN ours.tables t ON c.oid = t.oid)
             """
         )
@@ -116,7 +123,8 @@ struct NamesSource: Sendable {
             INSERT INTO ours.names VALUES \(rows);
             CREATE FUNCTION ours.name(i int, n int) RETURNS text LANGUAGE sql AS
             'SELECT name FROM ours.names WHERE i = ($1 + $2) % \(names.count)';
-            CREATE TABLE ours.tables AS SELECT i, ours.name(i / \(schemaSize) * \(schemaSize) + 5, 0)
+            CREATE TABLE ours.tables AS SELECT i,
+                ours.name(i / \(schemaSize) * \(schemaSize) + 5, 0)
                 AS schema, name, ours.name(i, 1) AS key, ours.name(i, 2) AS value,
                 ours.name(i, 3) AS feeling, ours.name(i, 4) AS sort, 0::oid AS oid FROM ours.names;
             DO $do$ DECLARE t record; role text := \(text(role)); BEGIN
@@ -156,8 +164,10 @@ struct NamesSource: Sendable {
             case "\"": "\\\""
             case "\\": "\\\\"
             case "$": "$$"
-            case _ where scalar.value < 0x20 || (0x7f...0xa0).contains(scalar.value)
-                || (0xd7ff...0xffff).contains(scalar.value) || (0x2000...0x206f).contains(scalar.value):
+            case _
+            where scalar.value < 0x20 || (0x7f...0xa0).contains(scalar.value)
+                || (0xd7ff...0xffff).contains(scalar.value)
+                || (0x2000...0x206f).contains(scalar.value):
                 "\\u" + String(repeating: "0", count: 4 - String(scalar.value, radix: 16).count)
                     + String(scalar.value, radix: 16)
             default: String(scalar)

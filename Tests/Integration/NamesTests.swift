@@ -14,7 +14,13 @@ import Testing
     private func source() async throws -> NamesSource { try await Self.shared.value }
 
     /// What one event looks like, as `ForeignJSON.events` writes it.
-    private func event(_ op: String, _ i: Int, _ source: NamesSource, before: [String]?, after: [String]?)
+    private func event(
+        _ op: String,
+        _ i: Int,
+        _ source: NamesSource,
+        before: [String]?,
+        after: [String]?
+    )
         -> String
     {
         func keys(_ names: [String]?) -> String {
@@ -33,7 +39,9 @@ import Testing
         #expect(names.count { $0.utf8.count == 63 } >= 5)
         #expect(Set(names).count < 300, "Swift tells all of them apart: no twins by normalisation")
         var again = SeededGenerator(seed: 7)
-        #expect(HostileNames.list(300, using: &again).map(NamesSource.hex) == names.map(NamesSource.hex))
+        #expect(
+            HostileNames.list(300, using: &again).map(NamesSource.hex) == names.map(NamesSource.hex)
+        )
     }
 
     // MARK: ndjson
@@ -54,7 +62,9 @@ import Testing
             to: "names.yaml"
         )
         let daemon = try DaemonProcess(["run", "--config", path])
-        try await daemon.until(.seconds(120), "the snapshot") { daemon.stderr.contains("streaming") }
+        try await daemon.until(.seconds(120), "the snapshot") {
+            daemon.stderr.contains("streaming")
+        }
         try await source.changeAll()
         let reader = NDJSONReader(files.file("events"), extent: .everything)
         try await daemon.until(.seconds(120), "all changes") {
@@ -99,11 +109,11 @@ import Testing
         let names = source.names.indices.map { "\(source.schema($0)).\(source.name($0))" }
         let metrics = try await get("/metrics")
         let labels = try await onThread {
-            try ForeignJSON.labels("table", of: "walrelay_snapshot_rows", in: metrics)
+            try ForeignJSON.labels("table", of: "walrelay_snapshot_copied_rows", in: metrics)
         }
         #expect(labels.sorted() == names.map(NamesSource.hex).sorted())
         let status = try await get("/status")
-        try await onThread { try ForeignJSON.checkLines(status) }
+        try await onThread { try ForeignJSON.checkDocument(status) }
         let page = try await get("/")
         #expect(!page.contains("<img") && page.components(separatedBy: "<script").count == 2)
         #expect(page.contains("&lt;script&gt;document.title=&#39;broken&#39;"))
@@ -140,11 +150,14 @@ import Testing
 
     @Test
     func `names that no task can have are refused at their line, and shown safely`() async throws {
-        let names = ["a b", "A", "a\u{301}", "a\u{202e}b", "a\u{1b}[31m", "a\nwalrelay: ok", "../a", "a;b",
-            "a\"b", "%s", String(repeating: "a", count: 56), "a\u{7f}", "a\u{85}b"]
+        let names = [
+            "a b", "A", "a\u{301}", "a\u{202e}b", "a\u{1b}[31m", "a\nwalrelay: ok", "../a", "a;b",
+            "a\"b", "%s", String(repeating: "a", count: 56), "a\u{7f}", "a\u{85}b",
+        ]
         let files = try TemporaryDirectory()
         for name in names {
-            let text = "task: \(NamesSource.yaml(name))\nsource: { host: h, database: d }\n"
+            let text =
+                "task: \(NamesSource.yaml(name))\nsource: { host: h, database: d }\n"
                 + "tables: { include: [t] }\nsink: { kind: stream }\n"
             let path = try files.write(text, to: "t.yaml")
             let daemon = try DaemonProcess(["check", "--config", path])
@@ -157,11 +170,17 @@ import Testing
     @Test(arguments: ["host", "database", "user", "applicationName"])
     func `NUL is refused in every text of the settings`(key: String) async throws {
         var task = try OddTask("names_nul", port: 1)
-        let old = ["host": "host: '127.0.0.1'", "database": "database: postgres",
-            "user": "user: postgres", "applicationName": "applicationName: names_nul"]
+        let old = [
+            "host": "host: '127.0.0.1'", "database": "database: postgres",
+            "user": "user: postgres", "applicationName": "applicationName: names_nul",
+        ]
         let line = try #require(old[key])
         task.spoil = { $0.replacing(line, with: "\(key): \"a\\0b\"") }
-        try await task.run("check").expectRefusal(78, "settings.invalid", "must not hold the character NUL")
+        try await task.run("check").expectRefusal(
+            78,
+            "settings.invalid",
+            "must not hold the character NUL"
+        )
     }
 
     @Test(arguments: [
@@ -186,7 +205,8 @@ import Testing
 enum NamesOutput {
     /// Expects that each line begins as an entry does, and that nothing steers a terminal.
     static func expectLines(_ log: String, at location: SourceLocation = #_sourceLocation) {
-        let start = #/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (trace|debug|info |note |warn |error|crit ) /#
+        let start =
+            #/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (trace|debug|info |note |warn |error|crit ) /#
         let odd = log.split(separator: "\n").filter { $0.prefixMatch(of: start) == nil }
         #expect(odd.isEmpty, "\(odd.prefix(3))", sourceLocation: location)
         expectPlain(log, at: location)

@@ -12,24 +12,33 @@ import Testing
 @Suite struct SecretFormTests {
     private static let secret = SecretCanary("dump", middle: "-")
 
-    private func expectHidden<Value>(_ value: Value, at location: SourceLocation = #_sourceLocation) {
+    private func expectHidden<Value>(_ value: Value, at location: SourceLocation = #_sourceLocation)
+    {
         var dumped = ""
         dump(value, to: &dumped)
-        for text in [dumped, "\(value)", String(reflecting: value), "\(Mirror(reflecting: value).children)"] {
+        for text in [
+            dumped, "\(value)", String(reflecting: value), "\(Mirror(reflecting: value).children)",
+        ] {
             let trace = Self.secret.trace(in: text)
             #expect(trace == nil, "\(trace ?? "")", sourceLocation: location)
         }
     }
 
     @Test func `settings print no password in any form`() throws {
-        for source in ["host: h, database: d, password: '\(Self.secret.text)'",
-            "conninfo: 'host=h password=\(Self.secret.text)'"] {
+        for source in [
+            "host: h, database: d, password: '\(Self.secret.text)'",
+            "conninfo: 'host=h password=\(Self.secret.text)'",
+        ] {
             let settings = try Settings.parse(
                 """
                 task: t
                 source: { \(source) }
                 tables: { include: [t] }
-                sink: { kind: kafka, kafka: { bootstrapServers: 'b:1', properties: { sasl.password: '\(Self.secret.text)' } } }
+                sink:
+                  kind: kafka
+                  kafka:
+                    bootstrapServers: b:1
+                    properties: { sasl.password: '\(Self.secret.text)' }
                 """,
                 baseDirectory: "/",
                 environment: [:]
@@ -41,7 +50,10 @@ import Testing
 
     @Test func `datasources and jobs print no password in any form`() throws {
         let datasources = try Datasources.parse(
-            "a: { host: h, database: d, password: '\(Self.secret.text)' }\nb: { conninfo: 'postgres://u:\(Self.secret.text)@h/d' }",
+            """
+            a: { host: h, database: d, password: '\(Self.secret.text)' }
+            b: { conninfo: 'postgres://u:\(Self.secret.text)@h/d' }
+            """,
             baseDirectory: "/",
             environment: [:]
         )
@@ -50,7 +62,8 @@ import Testing
             """
             { "type": "job", "version": "2.0", "steps": [
             { "stepType": "postgresql", "name": "r", "category": "reader", "parameter": {
-            "jdbcUrl": "jdbc:postgresql://h/d?user=u&password=\(Self.secret.text)", "table": "t", "column": ["*"] } },
+            "jdbcUrl": "jdbc:postgresql://h/d?user=u&password=\(Self.secret.text)",
+            "table": "t", "column": ["*"] } },
             { "stepType": "postgresql", "name": "w", "category": "writer", "parameter": {
             "jdbcUrl": "jdbc:postgresql://h/d", "username": "u", "password": "\(Self.secret.text)",
             "table": "t", "column": ["*"] } } ],
@@ -72,7 +85,9 @@ import Testing
         let path = try files.write(
             """
             task: t
-            source: { host: h, database: d, passwordFile: own, tls: { certificate: c, key: k, keyPasswordFile: key } }
+            source:
+              { host: h, database: d, passwordFile: own,
+                tls: { certificate: c, key: k, keyPasswordFile: key } }
             tables: { include: [t] }
             sink: { kind: postgresql, postgresql: { host: h, database: e, passwordFile: target } }
             """,
@@ -81,6 +96,8 @@ import Testing
         let warnings = try Settings.load(path: path, environment: [:]).warnings
             .filter { $0.contains("readable by everybody") }
         #expect(warnings.count == (isTold ? 3 : 0), "\(warnings)")
-        if isTold { #expect(warnings[0].contains(files.file("own")) && warnings[0].contains("chmod")) }
+        if isTold {
+            #expect(warnings[0].contains(files.file("own")) && warnings[0].contains("chmod"))
+        }
     }
 }

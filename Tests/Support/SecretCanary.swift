@@ -18,16 +18,21 @@ public struct SecretCanary: Sendable {
         text = parts.joined(separator: middle)
         let whole = Data(text.utf8).base64EncodedString()
         // A base64 text may begin at any of three bytes; the middle third is the same in one.
-        traces = parts + [String(whole.prefix(16))] + parts.map { Data($0.utf8).base64EncodedString() }
+        traces =
+            parts + [String(whole.prefix(16))]
+            + parts.map { Data($0.utf8).base64EncodedString() }
             .map { String($0.prefix(10)) }
     }
 
     /// The password as a URI has it.
     public var percentEncoded: String {
         text.utf8.map { byte in
-            let isPlain = (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte)
-            return isPlain ? String(UnicodeScalar(byte)) : "%" + (byte < 16 ? "0" : "")
-                + String(byte, radix: 16)
+            let isPlain =
+                (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte)
+            return isPlain
+                ? String(UnicodeScalar(byte))
+                : "%" + (byte < 16 ? "0" : "")
+                    + String(byte, radix: 16)
         }.joined()
     }
 
@@ -36,7 +41,7 @@ public struct SecretCanary: Sendable {
         "'" + text.replacing("\\", with: "\\\\").replacing("'", with: "\\'") + "'"
     }
 
-    /// The first trace of the secret in a text, with what stands around it; nil where there is none.
+    /// The first trace of the secret in a text, with what stands before it; nil where none is.
     public func trace(in text: String) -> String? {
         for trace in traces {
             guard let range = text.firstRange(of: trace) else { continue }

@@ -48,7 +48,10 @@ struct TargetTypes: Sendable {
         self.source = source
         self.naming = naming
         targetVersion = target.serverVersion
-        let there = try TypesThere(named: Set(exactly: source.entries.values.map(\.name)), on: target)
+        let there = try TypesThere(
+            named: Set(exactly: source.entries.values.map(\.name)),
+            on: target
+        )
         for oid in Set(columns.map(\.oid)).sorted() { choose(oid, among: there) }
     }
 
@@ -220,7 +223,8 @@ extension TargetTypes {
     private func statement(for type: CatalogType, as name: TableName) -> String {
         switch type.kind {
         case .enumeration:
-            return "CREATE TYPE \(name.sql) AS ENUM (\(type.labels.map(SQL.shownLiteral).joined(separator: ", ")))"
+            return
+                "CREATE TYPE \(name.sql) AS ENUM (\(type.labels.map(SQL.shownLiteral).joined(separator: ", ")))"
         case .domain:
             // No default: it would fill rows that the source has NULL in.
             let checks = type.checks.map {

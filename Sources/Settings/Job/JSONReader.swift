@@ -86,7 +86,9 @@ struct JSONReader {
             }
             try skipBlanks()
             guard peek == ":" else {
-                throw fault("a colon is missing between the key \(shownKey(key.text)) and its value")
+                throw fault(
+                    "a colon is missing between the key \(shownKey(key.text)) and its value"
+                )
             }
             advance()
             try skipBlanks()
