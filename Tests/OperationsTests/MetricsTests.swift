@@ -101,7 +101,9 @@ import Testing
                 )
             }
         }
-        let text = HealthRoutes(board: board).reply(method: "GET", path: "/metrics").body
+        let text = HealthRoutes(board: board).reply(
+            to: HTTPRequest(method: "GET", path: "/metrics")
+        ).body
         let samples = try Self.parse(text).filter {
             $0.name == "walrelay_certificate_expiry_timestamp_seconds"
         }
