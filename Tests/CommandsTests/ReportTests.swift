@@ -125,8 +125,8 @@ import Testing
         #expect(
             text.hasSuffix(
                 """
-                  public.big    copying  1,234,567 of about 5,000,000 rows  128 MiB
-                  public.s?[2J  done     10 rows                            1 byte
+                  public.big         copying  1,234,567 of about 5,000,000 rows  128 MiB
+                  public.s\\u{1b}[2J  done     10 rows                            1 byte
 
                 """
             )

@@ -268,7 +268,7 @@ import Testing
             )
             let daemon = try DaemonProcess(
                 ["run", "--config", path],
-                environment: ["PW": Self.right.text, "SWIFT_BACKTRACE": "enable=yes,color=no"]
+                environment: ["PW": Self.right.text]
             )
             try await daemon.waitForLog("streaming")
             try await onThread {
@@ -290,12 +290,14 @@ import Testing
                     + cluster.psql("SELECT r::text FROM pg_stat_replication r")
             }
             expectClean(seen, "the server's views")
-            // A crash: the first time in good order, then by a trap's signal.
+            // The first time in good order, then as by a trap: Swift's runtime prints registers
+            // and what they point to only on a terminal, or where it is asked to.
             if sink.contains("ndjson") {
                 #expect(try await daemon.stop() == .code(0))
             } else {
                 daemon.kill(SIGILL)
-                _ = try await daemon.wait()
+                #expect(try await daemon.wait() == .signal(SIGILL))
+                #expect(!daemon.stderr.contains("Registers"))
             }
             expectClean(daemon.stderr + daemon.stdout, sink)
         }
