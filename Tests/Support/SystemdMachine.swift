@@ -28,8 +28,8 @@ public final class SystemdMachine: Sendable {
         return attempt?.status == .code(0) ? nil : "this machine allows no mount namespace"
     }()
 
-    /// The layer is mounted where nobody outside of the namespace sees it. What this machine's own
-    /// systemd would start is hidden behind an empty directory.
+    // The layer is mounted where nobody outside of the namespace sees it. What this machine's own
+    // systemd would start is hidden behind a directory without units.
     private static let boot = """
         set -eu
         mount -t tmpfs tmpfs "$1/layer"
