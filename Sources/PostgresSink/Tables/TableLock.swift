@@ -44,7 +44,7 @@ struct TableLock {
                         : "SET lock_timeout = 0"
                 )
                 return result
-            } catch where Self.isLocked(error) {
+            } catch  where Self.isLocked(error) {
                 try target.query(
                     isInTransaction
                         ? "ROLLBACK TO SAVEPOINT walrelay_lock; RELEASE SAVEPOINT walrelay_lock"
