@@ -41,9 +41,13 @@ struct SupplyTests {
         let folder = Self.root.appending(path: "scripts").path
         let walk = FileManager.default.enumerator(atPath: folder)
         for case let file as String in try #require(walk) {
-            guard let script = try? Self.text("scripts/\(file)"), script.hasPrefix("#!") else {
+            guard let text = try? Self.text("scripts/\(file)"), text.hasPrefix("#!") else {
                 continue
             }
+            // What asks for a program does not run it.
+            let script = text.split(separator: "\n")
+                .filter { !$0.drop(while: \.isWhitespace).hasPrefix("need ") }
+                .joined(separator: "\n")
             // apt verifies Debian's signature by itself.
             for fetcher in ["curl ", "wget ", "pip download", "pip install", "git clone"]
             where file != "fetch-wheel" {
