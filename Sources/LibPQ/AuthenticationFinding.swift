@@ -40,7 +40,15 @@ extension Authentication {
         change: (_ name: String, _ value: String) -> String
     ) -> Finding {
         func finding(_ level: Finding.Level, _ found: String, _ mend: String = "") -> Finding {
-            Finding("login.method", level, subject: "login", found: found, mend: mend)
+            // The target's findings name it as their subject: the source's have no prefix.
+            let (subject, prefix) = end == .target ? ("target", "login: ") : ("login", "")
+            return Finding(
+                "login.method",
+                level,
+                subject: subject,
+                found: prefix + found,
+                mend: mend
+            )
         }
         let isHidden = encryption.channel != .plain
         switch self {

@@ -29,17 +29,12 @@ public enum Authentication: Sendable, Equatable {
 struct LoginWatch {
     /// What the server asked for; `nil` until it is known.
     private(set) var authentication: Authentication?
-    private var handshake: Handshake?
     private var alert = ""
+
+    init() { SessionTrace.begin() }
 
     /// Looks at what has come for this connection; does not wait.
     mutating func look(at handle: OpaquePointer) {
-        if let session = PQsslStruct(handle, "OpenSSL"),
-            handshake?.isSame(as: session) != true
-        {
-            handshake = Handshake(of: session)
-            alert = ""
-        }
         switch PQstatus(handle) {
         case CONNECTION_AWAITING_RESPONSE: see(handle)
         // The server's answer is complete, and what comes now is none of this.
@@ -57,8 +52,8 @@ struct LoginWatch {
         if PQgssEncInUse(handle) == 1 {
             authentication = .other
             return
-        } else if PQsslInUse(handle) == 1 {
-            switch handshake?.peek(into: &bytes) ?? .nothing {
+        } else if let session = PQsslStruct(handle, "OpenSSL") {
+            switch SessionTrace.peek(at: session, into: &bytes) {
             case .bytes(let number): count = number
             case .nothing: return
             case .ended(let reason):
@@ -85,7 +80,7 @@ struct LoginWatch {
 
     /// A line of libpq's on a failed login, with the reason that it lacks.
     func completed(_ line: String) -> String {
-        if line.hasSuffix("certificate verify failed"), let reason = handshake?.distrust {
+        if line.hasSuffix("certificate verify failed"), let reason = SessionTrace.distrust {
             return "\(line): \(reason)"
         }
         let end = "SSL connection has been closed unexpectedly"

@@ -111,7 +111,8 @@ public final class TaskRunner: Sendable {
             throw failure
         }
         let delay = try retry.delay(after: failure)
-        if retry.failures == 1 || retry.failures.isMultiple(of: 10) {
+        let isNews = board.status.lastError?.code != failure.code
+        if retry.failures == 1 || isNews || retry.failures.isMultiple(of: 10) {
             log.warning(
                 "\(failure.message); trying again",
                 metadata: ["code": "\(failure.code)", "try": "\(failure.hint)"]

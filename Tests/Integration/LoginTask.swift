@@ -84,7 +84,7 @@ struct LoginServer: Sendable {
     func endSessions(of role: String) throws {
         try cluster.psql(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-                + " WHERE usename = '\(role)'"
+                + " WHERE usename = '\(role)' AND pid <> pg_backend_pid()"
         )
     }
 }

@@ -65,6 +65,8 @@ struct LoginTests {
     ) async throws {
         let server = try await LoginServer(method)
         var task = try LoginTask(server, by: .file)
+        task.source.append("tls: { mode: disable }")
+        task.sink.append("tls: { mode: disable }")
         let check = try task.start("check", ["--json"])
         try await Self.expect(check, 0)
         // Whoever is let in without proof from this machine only is no news.
