@@ -57,6 +57,7 @@ public struct Walrelay: AsyncParsableCommand {
     public static func start() async -> Never {
         // A pipe that a reader closed is an error of the write, not the end of the process.
         signal(SIGPIPE, SIG_IGN)
+        keepMemoryOutOfCrashReports()
         do {
             try refuseUnknownCommand(CommandLine.arguments.dropFirst().first)
             var command = try parseAsRoot()
@@ -68,6 +69,17 @@ public struct Walrelay: AsyncParsableCommand {
             Glibc.exit(ExitCode.success.rawValue)
         } catch {
             Glibc.exit(report(error))
+        }
+    }
+
+    /// Leaves a crash to the kernel: the report of Swift's runtime shows registers and the memory
+    /// that they point to, which may be a row or a password.
+    ///
+    /// Whoever sets SWIFT_BACKTRACE has asked for it.
+    private static func keepMemoryOutOfCrashReports() {
+        guard getenv("SWIFT_BACKTRACE") == nil else { return }
+        for crash in [SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGQUIT] {
+            signal(crash, SIG_DFL)
         }
     }
 
