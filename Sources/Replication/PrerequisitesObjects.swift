@@ -131,28 +131,7 @@ extension CheckedSource {
 
     private func stateFindings() -> [Finding] {
         let subject = "publication \(requirements.publicationName)"
-        guard let publication else {
-            // What was written between the slot's position and a new publication cannot be decoded:
-            // up to 17 the stream fails there, from 18 on it skips it without a word.
-            // A slot that cannot serve the task is told by itself.
-            guard let slot, slotObstacle(slot) == nil else {
-                return [
-                    Finding("publication", .ok, subject: subject, found: "absent, will be created")
-                ]
-            }
-            return [
-                Finding(
-                    "publication.missing",
-                    .failed,
-                    subject: subject,
-                    found: "absent, but slot \(slot.name) exists: what was written since cannot "
-                        + "be decoded any more",
-                    mend:
-                        "SELECT pg_drop_replication_slot(\(SQL.shownLiteral(slot.name))); -- then "
-                        + "run the task anew, with a new snapshot"
-                )
-            ]
-        }
+        guard let publication else { return [absenceFinding(subject)] }
         let fit = publication.fit(tables)
         if requirements.taken != nil, !fit.gaps.isEmpty {
             let gap = PublicationGap(
@@ -199,6 +178,24 @@ extension CheckedSource {
                 )
             )
         ]
+    }
+
+    /// What was written between the slot's position and a new publication cannot be decoded: up to
+    /// 17 the stream fails there, from 18 on it skips it without a word.
+    private func absenceFinding(_ subject: String) -> Finding {
+        // A slot that cannot serve the task is told by itself.
+        guard let slot, slotObstacle(slot) == nil else {
+            return Finding("publication", .ok, subject: subject, found: "absent, will be created")
+        }
+        return Finding(
+            "publication.missing",
+            .failed,
+            subject: subject,
+            found: "absent, but slot \(slot.name) exists: what was written since cannot "
+                + "be decoded any more",
+            mend: "SELECT pg_drop_replication_slot(\(SQL.shownLiteral(slot.name))); -- then "
+                + "run the task anew, with a new snapshot"
+        )
     }
 }
 
