@@ -96,7 +96,8 @@ public final class CertificateWatch: Sendable {
     /// Takes a look; false where it was not possible.
     private func look(at end: End, _ warned: inout [String: ContinuousClock.Instant]) -> Bool {
         do throws(PostgresError) {
-            let encryption = try Connection.open(end.parameters, stop: stop).encryption
+            let parameters = end.parameters.for(.monitor)
+            let encryption = try Connection.open(parameters, stop: stop).encryption
             board.update { status in
                 status.certificates =
                     (status.certificates ?? []).filter { $0.server != end.server }
