@@ -77,8 +77,8 @@ public struct ConnectionParameters: Sendable {
     /// Whether `dbname` is meant as a connection string or URI and cannot be read as one, or not
     /// as it is meant.
     ///
-    /// In a URI whose password has a `/` or an `@` that is not percent-encoded libpq takes a part of
-    /// it for a host, a port or a database, which every message then quotes.
+    /// Of a password in a URI that has a `/` or an `@` without percent encoding libpq takes a part
+    /// for a host, a port or a database, which every message then quotes.
     var hasMalformedConninfo: Bool {
         if Self.holdsLogin(keywords["host"]) { return true }
         guard isConninfo, let given = keywords["dbname"] else { return false }

@@ -40,8 +40,8 @@ enum StreamFault {
                 "The changes after \(position) cannot be decoded, because the publication "
                     + "\(publication) was dropped there: \(error.message)",
                 hint:
-                    "begin anew: SELECT pg_drop_replication_slot(\(SQL.shownLiteral(slot))); then an "
-                    + "empty sink and a new snapshot"
+                    "begin anew: SELECT pg_drop_replication_slot(\(SQL.shownLiteral(slot))); "
+                    + "then an empty sink and a new snapshot"
             )
         default:
             return WalrelayError(error, while: "streaming the slot \(slot) at \(position)")

@@ -290,8 +290,8 @@ import Testing
                     + cluster.psql("SELECT r::text FROM pg_stat_replication r")
             }
             expectClean(seen, "the server's views")
-            // The first time in good order, then as by a trap: Swift's runtime would print registers
-            // and what they point to.
+            // The first time in good order, then as by a trap: Swift's runtime would print
+            // registers and what they point to.
             if sink.contains("ndjson") {
                 #expect(try await daemon.stop() == .code(0))
             } else {

@@ -223,8 +223,8 @@ extension TargetTypes {
     private func statement(for type: CatalogType, as name: TableName) -> String {
         switch type.kind {
         case .enumeration:
-            return
-                "CREATE TYPE \(name.sql) AS ENUM (\(type.labels.map(SQL.shownLiteral).joined(separator: ", ")))"
+            let labels = type.labels.map(SQL.shownLiteral).joined(separator: ", ")
+            return "CREATE TYPE \(name.sql) AS ENUM (\(labels))"
         case .domain:
             // No default: it would fill rows that the source has NULL in.
             let checks = type.checks.map {

@@ -76,8 +76,7 @@ struct TableServers: Sendable {
         let columns = try source.psql(
             """
             SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
-            WHERE attrelid = \(SQL.literal(SQL.identifier(name.schema, name.name)))::regclass
-            AND attnum > 0
+            WHERE attrelid = \(SQL.literal(SQL.identifier(name.schema, name.name)))::regclass AND attnum > 0
             AND NOT attisdropped \(source.version >= .v13 ? "AND attgenerated = ''" : "")
             """
         )
