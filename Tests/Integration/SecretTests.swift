@@ -324,31 +324,38 @@ import Testing
             + "database: postgres"
         let plain = "security.protocol: sasl_plaintext, sasl.username: u"
         let secret = NamesSource.yaml(Self.wrong.text)
-        for properties in [
+        let all = [
             "\(plain), sasl.mechanism: PLAIN, sasl.password: \(secret)",
             "\(plain), sasl.mechanism: SCRAM-SHA-256, sasl.password: \(secret), debug: all",
-            "security.protocol: ssl, ssl.key.password: \(secret), ssl.key.location: run.yaml",
+            "security.protocol: ssl, ssl.key.password: \(secret), ssl.key.location: run0.yaml",
             "security.protocol: ssl, ssl.key.pem: \(secret)",
             "security.protocol: \(NamesSource.yaml(Self.plain.text))",
             "sasl.pasword: \(secret)",
             "\(plain), sasl.mechanism: OAUTHBEARER, sasl.oauthbearer.config: \(secret)",
-        ] {
-            let path = try files.write(
-                settings(
-                    login,
-                    sink: "{ kind: kafka, kafka: { bootstrapServers: '127.0.0.1:1', "
-                        + "properties: { \(properties) } } }",
-                    more: "log: { level: trace }"
-                ),
-                to: "run.yaml"
-            )
-            for command in ["check", "run"] {
-                try await expectCleanFailure(
-                    [command, "--config", path],
-                    environment: ["PW": Self.right.text],
-                    properties
+        ]
+        // Beside each other, since each waits for a broker that is not there.
+        try await withThrowingTaskGroup { group in
+            for (index, properties) in all.enumerated() {
+                let path = try files.write(
+                    settings(
+                        login,
+                        sink: "{ kind: kafka, kafka: { bootstrapServers: '127.0.0.1:1', "
+                            + "properties: { \(properties) } } }",
+                        more: "log: { level: trace }\nhttp: { listen: off }"
+                    ),
+                    to: "run\(index).yaml"
                 )
+                for command in ["check", "run"] {
+                    group.addTask {
+                        try await expectCleanFailure(
+                            [command, "--config", path],
+                            environment: ["PW": Self.right.text],
+                            properties
+                        )
+                    }
+                }
             }
+            try await group.waitForAll()
         }
     }
 }
