@@ -70,16 +70,16 @@ extension BoundedFile {
         return groups.contains(status.st_gid) ? nil : "group \(status.st_gid)"
     }
 
-    /// A warning where somebody may read the password in a file that is given for one.
+    /// A warning where somebody may read the secret, a `noun`, in a file that is given for one.
     ///
     /// Blocks on the file system. None for what is no file, or cannot be looked at: whoever reads
     /// it says so.
-    static func warning(ofPasswordFile path: String) -> String? {
+    static func warning(ofSecretFile path: String, noun: String) -> String? {
         var status = stat()
         guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
             let strangers = strangers(status)
         else { return nil }
-        return "the password file \(path) is readable by \(strangers): run chmod 0600, or 0640 "
+        return "the \(noun) file \(path) is readable by \(strangers): run chmod 0600, or 0640 "
             + "with a group of walrelay's own"
     }
 

@@ -123,10 +123,7 @@ extension Settings.Connection {
 
     /// A warning for each password file that somebody else may read; blocks on the file system.
     func passwordFileWarnings() -> [String] {
-        [password, tls?.keyPassword].compactMap { source in
-            guard case .file(let path) = source else { return nil }
-            return BoundedFile.warning(ofPasswordFile: path)
-        }
+        [password, tls?.keyPassword].compactMap { $0?.fileWarning(noun: "password") }
     }
 
     /// libpq's keywords and their values, but for `connect_timeout`.

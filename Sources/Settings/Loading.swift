@@ -39,6 +39,7 @@ extension Settings {
         if case .postgresql(let section) = settings.sink {
             settings.warnings += section.connection.passwordFileWarnings()
         }
+        settings.warnings += [settings.http.token?.fileWarning(noun: "token")].compactMap { $0 }
         return settings
     }
 

@@ -69,6 +69,14 @@ public enum SecretSource: Sendable, Equatable {
         return text
     }
 
+    /// A warning where somebody else may read the file that the secret, a `noun`, stands in.
+    ///
+    /// Blocks on the file system.
+    func fileWarning(noun: String) -> String? {
+        guard case .file(let path) = self else { return nil }
+        return BoundedFile.warning(ofSecretFile: path, noun: noun)
+    }
+
     private static func error(_ message: String, hint: String = "") -> WalrelayError {
         WalrelayError("settings.secret_file", exit: .settings, message, hint: hint)
     }

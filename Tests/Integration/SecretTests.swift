@@ -28,6 +28,7 @@ import Testing
     }
     private static let right = SecretCanary("right")
     private static let wrong = SecretCanary("wrong")
+    private static let token = SecretCanary("token")
     /// For the texts that cannot be read at all, without what ends them early.
     private static let plain = SecretCanary("plain", middle: "-")
 
@@ -36,7 +37,7 @@ import Testing
         _ what: String = "",
         at location: SourceLocation = #_sourceLocation
     ) {
-        for canary in [Self.right, Self.wrong, Self.plain] {
+        for canary in [Self.right, Self.wrong, Self.plain, Self.token] {
             let trace = canary.trace(in: text)
             #expect(trace == nil, "\(what): \(trace ?? "")", sourceLocation: location)
         }
@@ -261,14 +262,14 @@ import Testing
                     "\(login), database: postgres",
                     sink: sink,
                     more: "log: { level: trace }\n"
-                        + "http: { listen: '127.0.0.1:\(port)' }"
+                        + "http: { listen: '127.0.0.1:\(port)', token: '${HT}' }"
                 ).replacing("1s", with: "1m")
                     .replacing("task: secrets", with: "task: secrets\(sink.count)"),
                 to: "run.yaml"
             )
             let daemon = try DaemonProcess(
                 ["run", "--config", path],
-                environment: ["PW": Self.right.text]
+                environment: ["PW": Self.right.text, "HT": Self.token.text]
             )
             try await daemon.waitForLog("streaming")
             try await onThread {
@@ -280,7 +281,10 @@ import Testing
             try await daemon.waitForLog("terminating connection")
             for page in ["status", "metrics", "", "healthz", "readyz", "nowhere"] {
                 let url = try #require(URL(string: "http://127.0.0.1:\(port)/\(page)"))
-                let data = try await URLSession.shared.data(from: url).0
+                var request = URLRequest(url: url)
+                request.setValue("Bearer \(Self.token.text)", forHTTPHeaderField: "Authorization")
+                let (data, response) = try await URLSession.shared.data(for: request)
+                #expect((response as? HTTPURLResponse)?.statusCode != 401, "/\(page)")
                 expectClean(String(decoding: data, as: UTF8.self), "/\(page)")
             }
             let line = try Data(contentsOf: URL(filePath: "/proc/\(daemon.pid)/cmdline"))
