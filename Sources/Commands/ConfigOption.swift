@@ -71,7 +71,7 @@ extension Settings {
         let target = CertificateWatch.End(
             .target,
             setting: "sink.postgresql",
-            parameters: try section.connection.parameters()
+            parameters: try section.connection.parameters(of: task)
         )
         return [source, target]
     }

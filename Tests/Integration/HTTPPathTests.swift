@@ -92,6 +92,8 @@ struct HTTPPathTests {
         )
         task.user = "cdc"
         task.sourceLines = ["passwordFile: password"]
+        // A running task waits so long for the file to come back.
+        task.retry = "2s"
         let file = try task.files.write(OddTask.password, to: "password")
         let port = try FreePort.find()
         task.httpPort = port
@@ -102,10 +104,10 @@ struct HTTPPathTests {
             "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots"
                 + " WHERE slot_name = '\(task.slot)'"
         )
+        try await reader.see("settings.secret_file")
         let outcome = try await task.outcome(of: daemon)
         #expect(outcome.status == .code(78), "\(outcome.stderr)")
-        reader.end()
-        for page in reader.served { #expect(!page.contains(task.files.path), "\(page)") }
+        expectNone(of: [task.files.path], in: reader, log: outcome.stderr)
         #expect(outcome.stderr.contains("The password file \(file) cannot be read"))
     }
 

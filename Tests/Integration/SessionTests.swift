@@ -44,11 +44,19 @@ import Testing
         #expect(try await shop.run("teardown", options: ["--yes"]).status == .code(0))
         let page = try Self.namesOfPage()
         #expect(page.count > 10)
+        let expectedInLog = Set(page.map { "walrelay/orders \($0)" })
         try await eventually("every name of the page, and no other, is in the server's log") {
             let log = shop.cluster.log(lastBytes: 1 << 20)
-            let seen = log.matches(of: #/(?m)^(walrelay[^|\n]*)\|.*disconnection/#)
-                .map { String($0.output.1) }
-            return Set(seen) == Set(page.map { "walrelay/orders \($0)" })
+            let seen = Set(
+                log.matches(of: #/(?m)^(walrelay[^|\n]*)\|.*disconnection/#)
+                    .map { String($0.output.1) }
+            )
+            guard seen == expectedInLog else {
+                throw SupportError(
+                    seen.symmetricDifference(expectedInLog).sorted().joined(separator: ", ")
+                )
+            }
+            return true
         }
     }
 
