@@ -294,8 +294,7 @@ import Testing
                     + cluster.psql("SELECT r::text FROM pg_stat_replication r")
             }
             expectClean(seen, "the server's views")
-            // The first time in good order, then as by a trap: Swift's runtime would print
-            // registers and what they point to.
+            // In good order, then as by a trap, where Swift's runtime would print memory.
             if sink.contains("ndjson") {
                 #expect(try await daemon.stop() == .code(0))
             } else {
