@@ -18,11 +18,10 @@ extension Acceptance {
             var writer = ""
             var isPrinted = false
 
-            /// A debug build takes some MiB more for itself.
-            static let bytes = MemoryBound.bytes + (TestKnob.hasFailpoints ? 8 << 20 : 0)
-
             /// With a key, and behind a cursor, a value is in memory once or twice more.
-            var largeRowBytes: Int { ["upsert", "cursor"].contains(name) ? 96 << 20 : Self.bytes }
+            var largeRowBytes: Int {
+                ["upsert", "cursor"].contains(name) ? 96 << 20 : MemoryBound.bytes
+            }
 
             var testDescription: String { name }
 
@@ -73,7 +72,7 @@ extension Acceptance {
                 let job = way.document(concurrent: 4, splitKey: true)
                 let end = try await task.runWell(job, limit: .seconds(900))
                 let what = "\(rows) rows, \(way.name)"
-                #expect(MemoryBound.holds(end.peakResidentBytes, what, bytes: Way.bytes))
+                #expect(MemoryBound.holds(end.peakResidentBytes, what))
                 guard !way.isPrinted else { continue }
                 let copied = "SELECT count(*), sum(id), sum(hashtext(note)::bigint) FROM t"
                 #expect(try await task.target(copied) == task.source(copied), "\(way.name)")

@@ -184,7 +184,9 @@ struct RelayTask: Sendable {
 
 /// The bound of the project on resident memory, whatever is thrown at the daemon.
 enum MemoryBound {
-    static let bytes = 64 << 20
+    /// What is promised of a release, and what a debug build takes more for itself: of a release
+    /// these tests see 45 to 50 MiB.
+    static let bytes = (64 << 20) + (TestKnob.hasFailpoints ? 8 << 20 : 0)
     /// With librdkafka in the process: its queue, its threads and what they keep.
     static let kafkaBytes = 96 << 20
 
