@@ -30,7 +30,7 @@ extension StatusBoard {
         /// The time within the sink's writes and commits.
         public var sinkBusy: Duration = .zero
 
-        /// Codes that are counted apart. There are some three hundred; one task meets a few.
+        /// Codes that are counted apart: of some three hundred one task meets a few.
         public static let codeLimit = 40
 
         /// Nothing has happened yet.
