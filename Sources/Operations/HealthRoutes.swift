@@ -85,7 +85,7 @@ struct HealthRoutes: Sendable {
         let metrics = Metrics(
             status: status,
             counters: board.counters,
-            blocked: board.backPressure.total,
+            blocked: board.sourceBlocked,
             snapshotRemaining: board.snapshotRemaining,
             silences: silences,
             isStalled: !board.stalledParts(after: stallLimit).isEmpty,

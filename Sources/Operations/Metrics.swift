@@ -96,20 +96,20 @@ struct Metrics {
         )
         out.add(MetricNames.snapshotRemaining, snapshotRemaining.map { $0 / .seconds(1) })
         // Of ten thousand tables nobody draws ten thousand lines, and each is kept for months.
-        let tables = tables.filter { $0.state == .copying }.prefix(Self.tableLimit)
+        let copying = tables.filter { $0.state == .copying }.prefix(Self.tableLimit)
         out.add(
             MetricNames.snapshotRows,
-            tables.map { ([("table", $0.table)], Double($0.rowsCopied)) }
+            copying.map { ([("table", $0.table)], Double($0.rowsCopied)) }
         )
         out.add(
             MetricNames.snapshotEstimate,
-            tables.compactMap { table in
+            copying.compactMap { table in
                 table.rowsEstimated.map { ([("table", table.table)], Double($0)) }
             }
         )
         out.add(
             MetricNames.snapshotBytes,
-            tables.map { ([("table", $0.table)], Double($0.bytesCopied)) }
+            copying.map { ([("table", $0.table)], Double($0.bytesCopied)) }
         )
     }
 

@@ -109,6 +109,9 @@ extension StatusBoard {
         return (former, trouble.map { ($0, .nanoseconds(now > $0.since ? now - $0.since : 0)) })
     }
 
+    /// The time in which reading the source waited for the sink, up to now.
+    public var sourceBlocked: Duration { backPressure.total }
+
     /// How long the rest of the snapshot takes at the pace that it has had; nil where there is none
     /// or nothing to estimate by.
     public var snapshotRemaining: Duration? {
