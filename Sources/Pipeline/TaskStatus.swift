@@ -65,6 +65,11 @@ public struct TaskStatus: Sendable, Codable, Equatable {
         self.recentErrors = []
     }
 
+    private enum CodingKeys: String, CodingKey {
+        case task, phase, version, source, snapshot, stream, sink, certificates, lastError
+        case warnings, recentErrors, startedAt, uptimeSeconds
+    }
+
     /// Decodes a status; what a daemon of an earlier version does not say is as if unknown.
     public init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
