@@ -39,8 +39,12 @@ struct RunCommand: AsyncParsableCommand {
             format: settings.log.format == .json ? .json : .text,
             environment: ProcessInfo.processInfo.environment
         )
-        defer { output.flush() }
         let log = Self.logger(settings, output: output)
+        try await LogEnding.saying(to: log, output) { try await run(settings, log, output) }
+    }
+
+    private func run(_ settings: Settings, _ log: Logger, _ output: LogOutput) async throws {
+        log.notice("walrelay \(walrelayVersion) begins", metadata: ["pid": "\(getpid())"])
         for warning in settings.warnings { log.warning("\(warning)") }
         var options = try settings.taskOptions()
         options.until = until?.until
@@ -72,26 +76,33 @@ struct RunCommand: AsyncParsableCommand {
             stop.request()
             watch.waitForEnd()
         }
-        try await Self.serve(runner, board: board, stop: stop, settings: settings, log: log)
+        let reporter = LogReporter(board: board, logger: log, output: output)
+        try await Self.serve(
+            runner,
+            reporter: reporter,
+            board: board,
+            stop: stop,
+            settings: settings,
+            log: log
+        )
     }
 
     static func logger(_ settings: Settings, output: LogOutput) -> Logger {
-        let level = Logger.Level(rawValue: settings.log.level.rawValue) ?? .info
-        var log = Logger(label: "walrelay") { label in
-            LineLogHandler(label: label, output: output, level: level)
-        }
+        output.level = Logger.Level(rawValue: settings.log.level.rawValue) ?? .info
+        var log = Logger(label: "walrelay") { _ in LineLogHandler(output: output) }
         log[metadataKey: "task"] = "\(settings.task)"
         return log
     }
 
     private static func serve(
         _ runner: TaskRunner,
+        reporter: LogReporter,
         board: StatusBoard,
         stop: StopSignal,
         settings: Settings,
         log: Logger
     ) async throws {
-        let pipeline = PipelineService(runner: runner, stop: stop)
+        let pipeline = PipelineService(runner: runner, stop: stop, log: log)
         var services: [ServiceGroupConfiguration.ServiceConfiguration] = []
         if let listen = settings.http.listen {
             let address = ListenAddress(host: listen.host, port: listen.port)
@@ -119,6 +130,7 @@ struct RunCommand: AsyncParsableCommand {
                 )
             )
         )
+        services.append(.init(service: reporter))
         services.append(
             .init(
                 service: pipeline,
@@ -141,11 +153,13 @@ struct RunCommand: AsyncParsableCommand {
 struct PipelineService: Service {
     let runner: TaskRunner
     let stop: StopSignal
+    let log: Logger
 
     func run() async throws {
         try await withTaskCancellationOrGracefulShutdownHandler {
             try await onOwnThread(named: "pipeline") { [runner] in try runner.run() }
         } onCancelOrGracefulShutdown: {
+            log.notice("asked to stop: what was received goes to the sink")
             stop.request()
         }
     }

@@ -128,8 +128,11 @@ extension TaskRunner {
 
     func connect() throws -> Connection {
         do {
-            return try Connection.open(options.source.for(.control), stop: stop)
+            let connection = try Connection.open(options.source.for(.control), stop: stop)
+            board.count { $0.isSourceUp = true }
+            return connection
         } catch {
+            if !stop.isRequested { board.count { $0.isSourceUp = false } }
             throw WalrelayError(
                 error,
                 while: "connecting to the source \(options.source.destination)"

@@ -26,6 +26,7 @@ extension TaskRunner {
         retry: inout RetryPolicy
     ) throws -> Checkpoint {
         if options.snapshot != .never { enter(.snapshotting) }
+        let began = ContinuousClock.now
         let goesOn = run.checkpoint?.goesOn ?? false
         if goesOn {
             // Nearly all of the way before there is a snapshot that holds up VACUUM.
@@ -52,7 +53,9 @@ extension TaskRunner {
         )
         log.notice(
             "snapshot taken",
-            metadata: ["lsn": "\(taken.consistentPoint)", "tables": "\(tables.count)"]
+            metadata: [
+                "lsn": "\(taken.consistentPoint)", "tables": .stringConvertible(tables.count),
+            ]
         )
         if goesOn {
             try catchUp(
@@ -81,10 +84,30 @@ extension TaskRunner {
             if sink.showsUnfinishedSnapshots { try show(done, in: sink, goesOn: goesOn) }
             try copy(current, types: types, taken: taken, to: sink)
         }
-        try sink.commit(done)
+        try board.measureSink { try sink.commit(done) }
+        supervisor.sinkSucceeded()
+        board.noteCommit()
         publish(sink.statistics)
-        log.notice("snapshot complete")
+        sayComplete(since: began)
         return done
+    }
+
+    private func sayComplete(since began: ContinuousClock.Instant) {
+        let snapshot = board.status.snapshot
+        let time = ContinuousClock.now - began
+        log.notice(
+            """
+            snapshot complete: \(Prose.count(snapshot.rowsDone, "row")) of \
+            \(Prose.count(snapshot.tables.count, "table")) in \(time.inTenths) s
+            """,
+            metadata: [
+                "figures": [
+                    "rows": .stringConvertible(snapshot.rowsDone),
+                    "tables": .stringConvertible(snapshot.tables.count),
+                    "afterMilliseconds": .stringConvertible(time.wholeMilliseconds),
+                ]
+            ]
+        )
     }
 
     /// The tables as the snapshot sees them; the same ones as before it was taken.
@@ -136,7 +159,7 @@ extension TaskRunner {
         taken: consuming SlotSnapshot,
         to sink: any Sink
     ) throws {
-        let queue = BatchQueue(capacity: 2)
+        let queue = BatchQueue(capacity: 2, pressure: board.backPressure)
         let stopWorkers = StopSignal()
         let isImported = Atomic(false)
         let copier = SnapshotCopier(
@@ -226,7 +249,8 @@ extension TaskRunner {
                 publish(sink.statistics)
                 continue
             }
-            try sink.write(batch)
+            try board.measureSink { try sink.write(batch) }
+            supervisor.sinkSucceeded()
             board.addChanges(batch.changes.count, transactions: 0)
             publish(sink.statistics)
             queue.recycle(batch)

@@ -129,7 +129,8 @@ extension TaskRunner {
                 publish(sink.statistics)
                 continue
             }
-            try sink.write(batch)
+            try board.measureSink { try sink.write(batch) }
+            supervisor.sinkSucceeded()
             if let checkpoint = batch.checkpoint {
                 try commit(checkpoint, of: batch, to: sink, session: session)
                 note(batch, durable: unfinished + batch.committedCount)
@@ -151,7 +152,9 @@ extension TaskRunner {
         to sink: any Sink,
         session: StreamSession
     ) throws {
-        try sink.commit(checkpoint)
+        try board.measureSink { try sink.commit(checkpoint) }
+        supervisor.sinkSucceeded()
+        board.noteCommit()
         Failpoint.hit(.afterCheckpointBeforeFeedback)
         session.position.advanceDurable(to: checkpoint.position)
         board.update { status in
@@ -210,7 +213,7 @@ struct StreamSession {
         runner: TaskRunner
     ) throws {
         let options = runner.options
-        let queue = BatchQueue(capacity: 1)
+        let queue = BatchQueue(capacity: 1, pressure: runner.board.backPressure)
         let position = StreamPosition(start: start.position, wakeup: queue.consumerMoved)
         let stop = StopSignal()
         (self.queue, self.position, self.stop) = (queue, position, stop)
@@ -254,7 +257,7 @@ struct StreamSession {
                 beat: { board.beat(.reader) }
             )
             // Not before: until the server streams, the slot may be another session's.
-            if start.snapshot == .complete { runner.enter(.streaming) }
+            if start.snapshot == .complete { runner.enter(.streaming, lsn: start.position) }
             return try reader.run()
         }
     }

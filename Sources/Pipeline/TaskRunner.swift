@@ -55,8 +55,7 @@ public final class TaskRunner: Sendable {
             try runAttempts()
             enter(.stopping)
         } catch let error as WalrelayError where error.exit == .success {
-            log.notice("\(error.message)")
-            enter(.stopping)
+            enter(.stopping, error.message)
         } catch is CancellationError {
             enter(.stopping)
         } catch {
@@ -78,6 +77,7 @@ public final class TaskRunner: Sendable {
                 sink = ready
                 if try attempt(sink: ready, run: &run, retry: &retry) == .finished { return }
             } catch {
+                supervisor.sinkFailed()
                 // What a sink holds after a failure only the sink itself knows: it is opened anew
                 // and says so. One that keeps no checkpoint has nothing to say.
                 if let failed = sink, failed.keepsCheckpoint {
@@ -111,14 +111,11 @@ public final class TaskRunner: Sendable {
             throw failure
         }
         let delay = try retry.delay(after: failure)
-        let isNews = board.status.lastError?.code != failure.code
-        if retry.failures == 1 || isNews || retry.failures.isMultiple(of: 10) {
-            log.warning(
-                "\(failure.message); trying again",
-                metadata: ["code": "\(failure.code)", "try": "\(failure.hint)"]
-            )
-        }
-        board.record(failure, phase: .reconnecting)
+        board.recordFailedAttempt(failure)
+        log.warning(
+            "\(failure.message); trying again",
+            metadata: Self.metadata(failure).merging(["phase": "reconnecting"]) { $1 }
+        )
         let deadline = ContinuousClock.now + delay
         while ContinuousClock.now < deadline, !stop.isRequested {
             board.beat(.sink)
@@ -144,13 +141,11 @@ public final class TaskRunner: Sendable {
         do {
             try sink.close()
         } catch {
-            log.error("closing the sink: \(error)")
+            log.error(
+                "closing the sink: \(error)",
+                metadata: ["code": "\((error as? WalrelayError)?.code ?? "sink.close")"]
+            )
         }
-    }
-
-    func enter(_ phase: TaskStatus.Phase) {
-        board.update { $0.phase = phase }
-        log.info("\(phase.rawValue)")
     }
 
     static func walrelayError(_ error: any Error) -> WalrelayError {
