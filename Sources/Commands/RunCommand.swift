@@ -22,6 +22,15 @@ struct RunCommand: AsyncParsableCommand {
             Checks the prerequisites, makes the publication and the slot where they are absent, \
             copies the tables once and then streams every committed change. SIGTERM and SIGINT \
             bring what was received to the sink and end the run with exit code 0.
+
+            Goes on from where the sink is; a table is not copied again. Progress is shown on a \
+            terminal, log lines on standard error elsewhere. What is unreachable is tried again \
+            for as long as retry.for says; any other end is an error with what to try next, and \
+            the exit codes are those of `walrelay --help`.
+
+            EXAMPLES
+              walrelay run --config /etc/walrelay/orders.yaml
+              walrelay run --config orders.yaml --until now
             """
     )
 
@@ -29,7 +38,8 @@ struct RunCommand: AsyncParsableCommand {
 
     @Option(
         name: .long,
-        help: "End once everything up to the position is durable: now, or an LSN like 16/B374D848."
+        help: "End once everything up to the position is durable: now, or an LSN like 16/B374D848.",
+        completion: .list(["now"])
     )
     var until: UntilOption?
 
