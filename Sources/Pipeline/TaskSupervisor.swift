@@ -12,14 +12,22 @@ final class TaskSupervisor: SinkSupervisor {
     private let stop: StopSignal
     private let log: Logger
     private let retryFor: Duration?
+    private let slots: SlotMonitor
     private let failingSince = Mutex(ContinuousClock.now)
     private let told = Mutex<Set<String>>([])
 
-    init(board: StatusBoard, stop: StopSignal, log: Logger, retryFor: Duration?) {
+    init(
+        board: StatusBoard,
+        stop: StopSignal,
+        log: Logger,
+        retryFor: Duration?,
+        slots: SlotMonitor
+    ) {
         self.board = board
         self.stop = stop
         self.log = log
         self.retryFor = retryFor
+        self.slots = slots
     }
 
     func waitBeforeRetry(of error: WalrelayError, attempt: Int) throws {
@@ -43,15 +51,15 @@ final class TaskSupervisor: SinkSupervisor {
         let deadline = ContinuousClock.now + delay
         while ContinuousClock.now < deadline {
             board.beat(.sink)
-            if stop.sleep(for: min(.milliseconds(500), deadline - .now)) {
-                throw CancellationError()
-            }
+            let isStopped = stop.sleep(for: min(.milliseconds(500), deadline - .now))
+            // Without its slot the task has nothing to wait for.
+            if isStopped || slots.isRaised { throw CancellationError() }
         }
     }
 
     func keepWaiting() -> Bool {
         board.beat(.sink)
-        return !stop.isRequested
+        return !stop.isRequested && !slots.isRaised
     }
 
     func note(_ error: WalrelayError) {
