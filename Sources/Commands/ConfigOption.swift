@@ -48,6 +48,8 @@ extension Settings {
             case .only: .only
             }
         options.snapshotWorkers = snapshot.workers
+        options.budget.warning = slot.retainWarning.map(Int64.init)
+        options.budget.stop = slot.retainStop.map(Int64.init)
         options.policy.onTruncate =
             switch stream.onTruncate {
             case .stop: .stop

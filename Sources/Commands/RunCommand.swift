@@ -28,6 +28,14 @@ struct RunCommand: AsyncParsableCommand {
             for as long as retry.for says; any other end is an error with what to try next, and \
             the exit codes are those of `walrelay --help`.
 
+            A run that ends with exit code 74 has found that changes are lost: the slot is gone, \
+            was given up or was made anew, or the publication was. Going on takes a new snapshot, \
+            which --resnapshot asks for. It drops the slot that does not fit, never one in use. \
+            Files and topics keep what they have, and get all rows again behind it; tables of \
+            another PostgreSQL are emptied first, or merged into with ifNotEmpty: merge. Where \
+            all fits it changes nothing. A run of it that is interrupted is gone on with by a \
+            plain run.
+
             EXAMPLES
               walrelay run --config /etc/walrelay/orders.yaml
               walrelay run --config orders.yaml --until now
@@ -42,6 +50,15 @@ struct RunCommand: AsyncParsableCommand {
         completion: .list(["now"])
     )
     var until: UntilOption?
+
+    @Flag(
+        name: .long,
+        help: """
+            Take a new snapshot if the slot is lost or does not fit the sink's checkpoint; \
+            otherwise go on as without it.
+            """
+    )
+    var resnapshot = false
 
     func run() async throws {
         let settings = try config.load()
@@ -58,6 +75,7 @@ struct RunCommand: AsyncParsableCommand {
         for warning in settings.warnings { log.warning("\(warning)") }
         var options = try settings.taskOptions()
         options.until = until?.until
+        options.resnapshot = resnapshot
         let board = StatusBoard(
             task: settings.task,
             version: walrelayVersion,
