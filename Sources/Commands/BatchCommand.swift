@@ -28,12 +28,16 @@ struct BatchCommand: AsyncParsableCommand {
             Exits with 65 when there are more dirty records than errorLimit allows, and with 143 \
             when it was killed.
 
+            EXAMPLES
               walrelay batch orders.json --dry-run
               walrelay batch orders.json -p bizdate=2026-01-31
             """
     )
 
-    @Argument(help: ArgumentHelp("The job file (JSON).", valueName: "job"))
+    @Argument(
+        help: ArgumentHelp("The job file (JSON).", valueName: "job"),
+        completion: .file(extensions: ["json"])
+    )
     var file: String
 
     @Option(
@@ -42,7 +46,8 @@ struct BatchCommand: AsyncParsableCommand {
             "The datasources that the job names (YAML). (default: config/datasources.yaml, else "
                 + "/etc/walrelay/datasources.yaml)",
             valueName: "file"
-        )
+        ),
+        completion: .yamlFile
     )
     var datasources: String?
 

@@ -22,6 +22,23 @@ struct RunCommand: AsyncParsableCommand {
             Checks the prerequisites, makes the publication and the slot where they are absent, \
             copies the tables once and then streams every committed change. SIGTERM and SIGINT \
             bring what was received to the sink and end the run with exit code 0.
+
+            Goes on from where the sink is; a table is not copied again. Progress is shown on a \
+            terminal, log lines on standard error elsewhere. What is unreachable is tried again \
+            for as long as retry.for says; any other end is an error with what to try next, and \
+            the exit codes are those of `walrelay --help`.
+
+            A run that ends with exit code 74 has found that changes are lost: the slot is gone, \
+            was given up or was made anew, or the publication was. Going on takes a new snapshot, \
+            which --resnapshot asks for. It drops the slot that does not fit, never one in use. \
+            Files and topics keep what they have, and get all rows again behind it; tables of \
+            another PostgreSQL are emptied first, or merged into with ifNotEmpty: merge. Where \
+            all fits it changes nothing. A run of it that is interrupted is gone on with by a \
+            plain run.
+
+            EXAMPLES
+              walrelay run --config /etc/walrelay/orders.yaml
+              walrelay run --config orders.yaml --until now
             """
     )
 
@@ -29,9 +46,19 @@ struct RunCommand: AsyncParsableCommand {
 
     @Option(
         name: .long,
-        help: "End once everything up to the position is durable: now, or an LSN like 16/B374D848."
+        help: "End once everything up to the position is durable: now, or an LSN like 16/B374D848.",
+        completion: .list(["now"])
     )
     var until: UntilOption?
+
+    @Flag(
+        name: .long,
+        help: """
+            Take a new snapshot if the slot is lost or does not fit the sink's checkpoint; \
+            otherwise go on as without it.
+            """
+    )
+    var resnapshot = false
 
     func run() async throws {
         let settings = try config.load()
@@ -51,6 +78,7 @@ struct RunCommand: AsyncParsableCommand {
         for warning in settings.warnings { log.warning("\(warning)") }
         var options = try settings.taskOptions()
         options.until = until?.until
+        options.resnapshot = resnapshot
         let board = StatusBoard(
             task: settings.task,
             version: walrelayVersion,

@@ -20,6 +20,7 @@ extension TaskRunner {
         -> AttemptEnding
     {
         if !run.isChecked { enter(.checking) }
+        slots.expectNothing()
         let control = try connect()
         // Before anything that a server too old for us would answer with a puzzle.
         let version = Prerequisites.version(control.serverVersion)
@@ -27,11 +28,12 @@ extension TaskRunner {
         let facts = try ServerFacts(on: control)
         note(facts)
         if run.isChecked, facts.isStandby { throw Self.standbyInPlace(of: options) }
+        try considerResnapshot(&run, facts: facts, control: control)
         if let checkpoint = run.checkpoint {
             try CheckpointFit.verifyOrigin(of: checkpoint, options: options, facts: facts)
         }
         if !run.isChecked {
-            try checkPrerequisites(checkpoint: run.checkpoint, on: control)
+            try checkPrerequisites(run, on: control)
             run.isChecked = true
         }
         try resolveUntil(&run, on: control)
@@ -40,16 +42,18 @@ extension TaskRunner {
         // Before the positions are compared: whoever holds the slot moves it.
         let needsSlot = options.snapshot != .only || run.checkpoint?.goesOn ?? false
         if let slot, slot.isActive, needsSlot { throw Self.inUse(slot) }
-        if let checkpoint = run.checkpoint {
-            try CheckpointFit.verify(checkpoint, against: slot, options: options, facts: facts)
-        }
+        // Nothing was made on the server for it that could be missing.
         if run.checkpoint?.snapshot == .complete, options.snapshot == .only {
             log.notice("the snapshot is complete already; nothing to do")
             return .finished
         }
+        if let checkpoint = run.checkpoint {
+            try CheckpointFit.verify(checkpoint, against: slot, options: options, facts: facts)
+        }
         try renewKeys(&run, on: control)
         try inspect(sink, checkpoint: run.checkpoint, on: control)
         if run.checkpoint?.snapshot != .complete {
+            let slot = try makeWay(slot, in: sink, run: &run, facts: facts, control: control)
             try begin(
                 sink: sink,
                 run: &run,
@@ -153,7 +157,7 @@ extension TaskRunner {
     }
 
     /// A slot that a daemon which died has left is free again as soon as the server notices.
-    private static func inUse(_ slot: SlotState) -> WalrelayError {
+    static func inUse(_ slot: SlotState) -> WalrelayError {
         let pid = slot.activePID.map { " (pid \($0))" } ?? ""
         return WalrelayError(
             "slot.in_use",
@@ -185,18 +189,18 @@ extension TaskRunner {
     }
 
     /// The full check; what a changed schema explains is left to the stream's own refusal.
-    private func checkPrerequisites(
-        checkpoint: Checkpoint?,
-        on control: borrowing Connection
-    ) throws {
+    private func checkPrerequisites(_ run: RunState, on control: borrowing Connection) throws {
+        let checkpoint = run.checkpoint
         var requirements = Requirements(task: options.task, tables: options.tables)
         requirements.needsSnapshot =
             checkpoint?.snapshot != .complete && options.snapshot != .never
+        requirements.retainWarning = options.budget.warning
         if let checkpoint, checkpoint.goesOn {
             requirements.taken = Set(checkpoint.relations.map(\.oid))
         }
         let findings = try Prerequisites.check(requirements, on: control)
             .filter { !isLeftToStream($0, known: checkpoint?.relations ?? []) }
+            .filter { !isMendedByMakingWay($0, run) }
         supervisor.tell(findings)
         if let failure = Prerequisites.firstFailure(findings) { throw failure }
     }

@@ -51,6 +51,7 @@ extension TaskRunner {
             log: log,
             waiting: { [board] in board.beat(.sink) }
         )
+        if options.snapshot != .only { slots.expect(on: facts) }
         log.notice(
             "snapshot taken",
             metadata: [
@@ -240,7 +241,7 @@ extension TaskRunner {
         while !queue.isDrained {
             board.beat(.sink)
             meanwhile()
-            if stop.isRequested { throw CancellationError() }
+            if stop.isRequested || slots.isRaised { throw CancellationError() }
             guard let batch = queue.next(within: .milliseconds(100)) else {
                 // Workers that read a long row or wait for a lock are alive as long as their
                 // connections are, those of their lanes too; all have limits of their own.

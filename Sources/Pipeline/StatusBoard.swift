@@ -41,6 +41,7 @@ public final class StatusBoard: Sendable {
     let board: Mutex<Board>
     private let pulses: [Pulse]
     let clock: BoardClock
+    private let began: UInt64
 
     /// Creates a board for a task that has just begun; its phase is checking.
     public convenience init(task: String, version: String, sinkKind: String) {
@@ -48,7 +49,9 @@ public final class StatusBoard: Sendable {
     }
 
     init(task: String, version: String, sinkKind: String, clock: BoardClock) {
-        let status = TaskStatus(task: task, version: version, sinkKind: sinkKind)
+        var status = TaskStatus(task: task, version: version, sinkKind: sinkKind)
+        status.startedAt = clock.timestamp
+        self.began = clock.monotonic()
         self.board = Mutex(Board(status: status))
         self.pulses = Part.allCases.map { _ in Pulse() }
         self.clock = clock
@@ -79,12 +82,27 @@ public final class StatusBoard: Sendable {
             code: error.code,
             message: error.message,
             hint: error.hint,
-            at: UTCTimestamp(unixMilliseconds: clock.unixMicroseconds() / 1000).description
+            at: clock.timestamp
         )
         update { status in
             status.lastError = failure
+            status.remember(failure)
             if let phase { status.phase = phase }
         }
+    }
+
+    /// Sets a warning, which stands until it is taken back; one that stands gets the new text.
+    ///
+    /// May be called as often as the reason is looked at. Codes are those of the program, so there
+    /// are few: at most 32 stand at a time.
+    public func warn(_ code: String, _ text: String) {
+        let time = clock.timestamp
+        update { $0.warn(code, text, at: time) }
+    }
+
+    /// Takes a warning back; without effect where it does not stand.
+    public func clearWarning(_ code: String) {
+        update { status in status.warnings.removeAll { $0.code == code } }
     }
 
     /// A copy of the status; rate and lag are those of this moment.
@@ -94,6 +112,7 @@ public final class StatusBoard: Sendable {
             var status = board.status
             status.stream.changesPerSecond = board.rate.perSecond(at: now)
             status.stream.lagMilliseconds = board.lag.milliseconds(at: now)
+            status.uptimeSeconds = Int((now > began ? now - began : 0) / 1_000_000_000)
             return status
         }
     }

@@ -50,11 +50,11 @@ extension TaskRunner {
             watch: watch,
             publicationOID: start.publicationOID,
             options: options,
-            board: board,
             facts: facts,
             log: log
         )
         defer { monitor.end() }
+        slots.expect(on: facts)
         board.update { $0.stream.durableLSN = checkpoint.position.description }
         do {
             try drain(session, into: sink, run: &run, monitor: monitor, retry: &retry)
@@ -122,6 +122,7 @@ extension TaskRunner {
         var unfinished = 0
         while !session.queue.isDrained {
             board.beat(.sink)
+            if slots.isRaised { throw CancellationError() }
             if stop.isRequested { session.stop.request() }
             if monitor.refusal(durable: session.position.durable) != nil { session.stop.request() }
             guard let batch = session.queue.next(within: .milliseconds(100)) else {

@@ -22,6 +22,7 @@ public final class TaskRunner: Sendable {
     let stop: StopSignal
     let log: Logger
     let supervisor: TaskSupervisor
+    let slots: SlotMonitor
     private let makeSink: @Sendable (any SinkSupervisor) throws -> any Sink
 
     /// A task that has not begun; `makeSink` is called on the thread that calls `run`.
@@ -37,11 +38,13 @@ public final class TaskRunner: Sendable {
         self.stop = stop
         self.log = log
         self.makeSink = makeSink
+        slots = SlotMonitor(options: options, board: board, log: log)
         supervisor = TaskSupervisor(
             board: board,
             stop: stop,
             log: log,
-            retryFor: options.retryFor
+            retryFor: options.retryFor,
+            slots: slots
         )
     }
 
@@ -50,7 +53,10 @@ public final class TaskRunner: Sendable {
     /// Blocks; to be called on a thread of its own. Throws `WalrelayError`.
     public func run() throws {
         board.begin(.sink)
-        defer { board.end(.sink) }
+        defer {
+            slots.end()
+            board.end(.sink)
+        }
         do {
             try runAttempts()
             enter(.stopping)
@@ -68,6 +74,7 @@ public final class TaskRunner: Sendable {
     private func runAttempts() throws {
         var retry = RetryPolicy(limit: options.retryFor)
         var run = RunState()
+        run.isResnapshotAsked = options.resnapshot
         var sink: (any Sink)?
         defer { if let sink { closeQuietly(sink) } }
         while !stop.isRequested {
@@ -84,7 +91,12 @@ public final class TaskRunner: Sendable {
                     closeQuietly(failed)
                     sink = nil
                 }
-                try waitAfter(error, isUnderWay: run.isChecked, retry: &retry)
+                if slots.isRaised {
+                    log.debug("ended by what became of the slot: \(error)")
+                } else {
+                    try waitAfter(error, isUnderWay: run.isChecked, retry: &retry)
+                }
+                if let verdict = slots.verdict { try conclude(verdict, run) }
             }
         }
     }
@@ -96,6 +108,7 @@ public final class TaskRunner: Sendable {
         }
         let checkpoint = try sink.open()
         if sink.keepsCheckpoint || run.checkpoint == nil { run.checkpoint = checkpoint }
+        run.misfit = nil
     }
 
     /// Waits before the next attempt, or throws what no attempt will mend.
@@ -117,7 +130,7 @@ public final class TaskRunner: Sendable {
             metadata: Self.metadata(failure).merging(["phase": "reconnecting"]) { $1 }
         )
         let deadline = ContinuousClock.now + delay
-        while ContinuousClock.now < deadline, !stop.isRequested {
+        while ContinuousClock.now < deadline, !stop.isRequested, !slots.isRaised {
             board.beat(.sink)
             stop.sleep(for: min(.seconds(1), deadline - .now))
         }
@@ -166,6 +179,10 @@ struct RunState {
     var until: LSN?
     /// Whether the full check of the prerequisites has passed.
     var isChecked = false
+    /// Whether a new snapshot is to be taken if checkpoint and source do not fit.
+    var isResnapshotAsked = false
+    /// Why that is due; then `checkpoint` is `nil`, whatever the sink has.
+    var misfit: WalrelayError?
     /// Whether this run has begun a snapshot that is not whole in the sink.
     var isSnapshotUnfinished = false
     /// Whether the relations were read from the catalog later than the position: the stream then

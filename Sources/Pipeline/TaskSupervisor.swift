@@ -20,13 +20,21 @@ final class TaskSupervisor: SinkSupervisor {
     }
 
     private let wait = Mutex<Wait?>(nil)
+    private let slots: SlotMonitor
     private let told = Mutex<Set<String>>([])
 
-    init(board: StatusBoard, stop: StopSignal, log: Logger, retryFor: Duration?) {
+    init(
+        board: StatusBoard,
+        stop: StopSignal,
+        log: Logger,
+        retryFor: Duration?,
+        slots: SlotMonitor
+    ) {
         self.board = board
         self.stop = stop
         self.log = log
         self.retryFor = retryFor
+        self.slots = slots
     }
 
     func waitBeforeRetry(of error: WalrelayError, attempt: Int) throws {
@@ -57,7 +65,8 @@ final class TaskSupervisor: SinkSupervisor {
             let isStopped = stop.sleep(for: min(.milliseconds(500), deadline - .now))
             let waited = ContinuousClock.now - begin
             board.count { $0.sinkWaited += waited }
-            if isStopped { throw CancellationError() }
+            // Without its slot the task has nothing to wait for.
+            if isStopped || slots.isRaised { throw CancellationError() }
         }
     }
 
@@ -89,7 +98,7 @@ final class TaskSupervisor: SinkSupervisor {
 
     func keepWaiting() -> Bool {
         board.beat(.sink)
-        return !stop.isRequested
+        return !stop.isRequested && !slots.isRaised
     }
 
     func note(_ error: WalrelayError) {
