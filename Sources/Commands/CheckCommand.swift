@@ -28,7 +28,8 @@ struct CheckCommand: AsyncParsableCommand {
         let requirements = Requirements(
             task: settings.task,
             tables: settings.tables,
-            needsSnapshot: settings.snapshot.mode != .never
+            needsSnapshot: settings.snapshot.mode != .never,
+            failover: settings.slot.failover
         )
         let source = try settings.sourceParameters()
         let target = try settings.postgresTarget(database: source.database)

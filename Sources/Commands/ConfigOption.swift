@@ -42,6 +42,7 @@ extension Settings {
             case .only: .only
             }
         options.snapshotWorkers = snapshot.workers
+        options.failover = slot.failover
         options.policy.onTruncate =
             switch stream.onTruncate {
             case .stop: .stop

@@ -15,20 +15,18 @@ extension TaskRunner {
     func attempt(
         sink: any Sink,
         run: inout RunState,
+        control: borrowing Connection,
         retry: inout RetryPolicy
     ) throws
         -> AttemptEnding
     {
-        if !run.isChecked { enter(.checking) }
-        let control = try connect()
-        // Before anything that a server too old for us would answer with a puzzle.
-        let version = Prerequisites.version(control.serverVersion)
-        if let failure = Prerequisites.firstFailure([version]) { throw failure }
         let facts = try ServerFacts(on: control)
         note(facts)
         if run.isChecked, facts.isStandby { throw Self.standbyInPlace(of: options) }
+        try turn.verify(options, on: control)
         if let checkpoint = run.checkpoint {
             try CheckpointFit.verifyOrigin(of: checkpoint, options: options, facts: facts)
+            try verifyTimeline(of: checkpoint, facts: facts)
         }
         if !run.isChecked {
             try checkPrerequisites(checkpoint: run.checkpoint, on: control)
@@ -42,6 +40,10 @@ extension TaskRunner {
         if let slot, slot.isActive, needsSlot { throw Self.inUse(slot) }
         if let checkpoint = run.checkpoint {
             try CheckpointFit.verify(checkpoint, against: slot, options: options, facts: facts)
+        }
+        if let slot, options.failover, !slot.isFailover {
+            try SlotFailover.mark(slot.name, parameters: options.source, stop: stop)
+            log.notice("the slot \(slot.name) is copied to standby servers from now on")
         }
         if run.checkpoint?.snapshot == .complete, options.snapshot == .only {
             log.notice("the snapshot is complete already; nothing to do")
@@ -127,14 +129,19 @@ extension TaskRunner {
     }
 
     func connect() throws -> Connection {
+        let connection: Connection
         do {
-            return try Connection.open(options.source.for(.control), stop: stop)
+            connection = try Connection.open(options.source.for(.control), stop: stop)
         } catch {
             throw WalrelayError(
                 error,
                 while: "connecting to the source \(options.source.destination)"
             )
         }
+        // Before anything that a server too old for us would answer with a puzzle.
+        let version = Prerequisites.version(connection.serverVersion)
+        if let failure = Prerequisites.firstFailure([version]) { throw failure }
+        return connection
     }
 
     /// While a failover is under way the old primary may come back before the new one has its
@@ -150,7 +157,7 @@ extension TaskRunner {
     }
 
     /// A slot that a daemon which died has left is free again as soon as the server notices.
-    private static func inUse(_ slot: SlotState) -> WalrelayError {
+    static func inUse(_ slot: SlotState) -> WalrelayError {
         let pid = slot.activePID.map { " (pid \($0))" } ?? ""
         return WalrelayError(
             "slot.in_use",
@@ -187,6 +194,7 @@ extension TaskRunner {
         on control: borrowing Connection
     ) throws {
         var requirements = Requirements(task: options.task, tables: options.tables)
+        requirements.failover = options.failover
         requirements.needsSnapshot =
             checkpoint?.snapshot != .complete && options.snapshot != .never
         if let checkpoint, checkpoint.goesOn {
@@ -247,7 +255,8 @@ extension TaskRunner {
             snapshotLSN: snapshotLSN,
             relations: relations.sorted { $0.oid < $1.oid },
             types: types.entries(for: relations),
-            publicationOID: publicationOID
+            publicationOID: publicationOID,
+            timeline: facts.timeline
         )
     }
 

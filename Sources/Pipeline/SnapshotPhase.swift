@@ -45,6 +45,7 @@ extension TaskRunner {
         let taken = try SlotSnapshot.take(
             slot: options.slot,
             slotExists: slotExists || options.snapshot == .only,
+            failover: options.failover,
             parameters: options.source,
             stop: stop,
             log: log,
@@ -81,6 +82,7 @@ extension TaskRunner {
             if sink.showsUnfinishedSnapshots { try show(done, in: sink, goesOn: goesOn) }
             try copy(current, types: types, taken: taken, to: sink)
         }
+        try turn.verify()
         try sink.commit(done)
         publish(sink.statistics)
         log.notice("snapshot complete")
@@ -216,6 +218,7 @@ extension TaskRunner {
     ) throws {
         while !queue.isDrained {
             board.beat(.sink)
+            try turn.verify()
             meanwhile()
             if stop.isRequested { throw CancellationError() }
             guard let batch = queue.next(within: .milliseconds(100)) else {
