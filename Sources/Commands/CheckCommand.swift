@@ -35,7 +35,8 @@ struct CheckCommand: AsyncParsableCommand {
             task: settings.task,
             tables: settings.tables,
             needsSnapshot: settings.snapshot.mode != .never,
-            retainWarning: settings.slot.retainWarning.map(Int64.init)
+            retainWarning: settings.slot.retainWarning.map(Int64.init),
+            failover: settings.slot.failover
         )
         let source = try settings.sourceParameters()
         let target = try settings.postgresTarget(database: source.database)

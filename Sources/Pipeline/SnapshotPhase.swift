@@ -46,6 +46,7 @@ extension TaskRunner {
         let taken = try SlotSnapshot.take(
             slot: options.slot,
             slotExists: slotExists || options.snapshot == .only,
+            failover: options.failover,
             parameters: options.source,
             stop: stop,
             log: log,
@@ -85,6 +86,7 @@ extension TaskRunner {
             if sink.showsUnfinishedSnapshots { try show(done, in: sink, goesOn: goesOn) }
             try copy(current, types: types, taken: taken, to: sink)
         }
+        try turn.verify()
         try board.measureSink { try sink.commit(done) }
         supervisor.sinkSucceeded()
         board.noteCommit()
@@ -240,6 +242,7 @@ extension TaskRunner {
     ) throws {
         while !queue.isDrained {
             board.beat(.sink)
+            try turn.verify()
             meanwhile()
             if stop.isRequested || slots.isRaised { throw CancellationError() }
             guard let batch = queue.next(within: .milliseconds(100)) else {

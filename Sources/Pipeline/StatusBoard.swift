@@ -105,6 +105,9 @@ public final class StatusBoard: Sendable {
         update { status in status.warnings.removeAll { $0.code == code } }
     }
 
+    /// The present moment as the status writes it.
+    var timestamp: String { clock.timestamp }
+
     /// A copy of the status; rate and lag are those of this moment.
     public var status: TaskStatus {
         let now = clock.monotonic()

@@ -31,6 +31,7 @@ extension TaskRunner {
         start.relations = watch.baseline.relations
         for notice in watch.baseline.notices { log.notice("\(notice)") }
         start.publicationOID = try samePublication(as: start, on: control)
+        start.timeline = facts.timeline
         do {
             try ensurePublication(for: watch.baseline, on: control)
         } catch let error as WalrelayError where error.code == "publication.gap" {
@@ -123,6 +124,7 @@ extension TaskRunner {
         while !session.queue.isDrained {
             board.beat(.sink)
             if slots.isRaised { throw CancellationError() }
+            try turn.verify()
             if stop.isRequested { session.stop.request() }
             if monitor.refusal(durable: session.position.durable) != nil { session.stop.request() }
             guard let batch = session.queue.next(within: .milliseconds(100)) else {
@@ -153,6 +155,7 @@ extension TaskRunner {
         to sink: any Sink,
         session: StreamSession
     ) throws {
+        try turn.verify()
         try board.measureSink { try sink.commit(checkpoint) }
         supervisor.sinkSucceeded()
         board.noteCommit()

@@ -24,7 +24,7 @@ import Testing
         #expect(
             Set(document.keys) == [
                 "task", "phase", "version", "source", "snapshot", "stream", "sink", "certificates",
-                "lastError", "warnings", "recentErrors", "startedAt", "uptimeSeconds",
+                "lastError", "standby", "warnings", "recentErrors", "startedAt", "uptimeSeconds",
             ]
         )
         #expect(
