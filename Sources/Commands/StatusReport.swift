@@ -16,6 +16,7 @@ enum StatusReport {
         }
         rows.append(["source", source(status.source)])
         rows.append(["slot", slot(status.source)])
+        if let warning = status.source.retention?.warning { rows.append(["warning", warning]) }
         rows.append(["publication", status.source.publication ?? "-"])
         rows.append(["lag", lag(status)])
         rows.append(["rate", rate(status.stream)])

@@ -21,6 +21,10 @@ struct TeardownCommand: AsyncParsableCommand {
             The data in the sink stays. Run again, the task begins anew, with a new snapshot. \
             Refuses while the task is running: stop it first. What is gone already is passed \
             over, so that a teardown that was interrupted can be run again.
+
+            EXAMPLES
+              walrelay teardown --config /etc/walrelay/orders.yaml
+              walrelay teardown --config orders.yaml --yes
             """
     )
 

@@ -5,6 +5,7 @@
 // here is touched per row, and nothing here blocks longer than the copy of one small value.
 
 public import ChangeModel
+import Replication
 import Synchronization
 
 /// The living status of a task, and the pulse of its parts.
@@ -21,19 +22,13 @@ public final class StatusBoard: Sendable {
         case supervisor
     }
 
-    /// How often something happened since the process began.
-    public struct Counters: Sendable, Equatable {
-        /// Times that the phase became reconnecting.
-        public var reconnects = 0
-        /// Times that ``TaskStatus/lastError`` was set anew.
-        public var errors = 0
-    }
-
-    private struct Board: Sendable {
+    struct Board: Sendable {
         var status: TaskStatus
         var counters = Counters()
         var rate = RateWindow()
         var lag = LagGauge()
+        var trouble: Trouble?
+        var snapshotBegan: (at: UInt64, snapshot: TaskStatus.Snapshot)?
     }
 
     private final class Pulse: Sendable {
@@ -41,9 +36,11 @@ public final class StatusBoard: Sendable {
         let expected = Atomic<Int>(0)
     }
 
-    private let board: Mutex<Board>
+    /// Where readers of the source say that they wait for the sink.
+    let backPressure = BackPressure()
+    let board: Mutex<Board>
     private let pulses: [Pulse]
-    private let clock: BoardClock
+    let clock: BoardClock
     private let began: UInt64
 
     /// Creates a board for a task that has just begun; its phase is checking.
@@ -70,7 +67,10 @@ public final class StatusBoard: Sendable {
                 board.counters.reconnects += 1
             }
             if let error = board.status.lastError, error != before.error {
-                board.counters.errors += 1
+                board.counters.count(error, at: clock.unixMicroseconds())
+            }
+            if board.status.phase == .snapshotting, before.phase != .snapshotting {
+                board.snapshotBegan = (now, board.status.snapshot)
             }
             board.lag.observe(pending: Self.isPending(board.status.stream), at: now)
         }
@@ -118,11 +118,6 @@ public final class StatusBoard: Sendable {
             status.uptimeSeconds = Int((now > began ? now - began : 0) / 1_000_000_000)
             return status
         }
-    }
-
-    /// How often something happened since the process began.
-    public var counters: Counters {
-        board.withLock { $0.counters }
     }
 
     /// Counts changes that have become durable in the sink; called once a batch.

@@ -34,6 +34,10 @@ public struct TaskOptions: Sendable {
     public var snapshot: SnapshotMode = .initial
     /// How many connections copy tables.
     public var snapshotWorkers = 4
+    /// How much WAL the slot may hold back.
+    public var budget = SlotBudget()
+    /// Whether a new snapshot is taken where the checkpoint and the slot do not fit.
+    public var resnapshot = false
     /// What is done about changes that cannot be followed.
     public var policy = StreamPolicy()
     /// How many changes a batch holds at most.

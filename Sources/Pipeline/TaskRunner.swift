@@ -22,6 +22,7 @@ public final class TaskRunner: Sendable {
     let stop: StopSignal
     let log: Logger
     let supervisor: TaskSupervisor
+    let slots: SlotMonitor
     let turn = Turn()
     private let makeSink: @Sendable (any SinkSupervisor) throws -> any Sink
 
@@ -38,11 +39,13 @@ public final class TaskRunner: Sendable {
         self.stop = stop
         self.log = log
         self.makeSink = makeSink
+        slots = SlotMonitor(options: options, board: board, log: log)
         supervisor = TaskSupervisor(
             board: board,
             stop: stop,
             log: log,
-            retryFor: options.retryFor
+            retryFor: options.retryFor,
+            slots: slots
         )
     }
 
@@ -51,13 +54,15 @@ public final class TaskRunner: Sendable {
     /// Blocks; to be called on a thread of its own. Throws `WalrelayError`.
     public func run() throws {
         board.begin(.sink)
-        defer { board.end(.sink) }
+        defer {
+            slots.end()
+            board.end(.sink)
+        }
         do {
             try runAttempts()
             enter(.stopping)
         } catch let error as WalrelayError where error.exit == .success {
-            log.notice("\(error.message)")
-            enter(.stopping)
+            enter(.stopping, error.message)
         } catch is CancellationError {
             enter(.stopping)
         } catch {
@@ -70,12 +75,14 @@ public final class TaskRunner: Sendable {
     private func runAttempts() throws {
         var retry = RetryPolicy(limit: options.retryFor)
         var run = RunState()
+        run.isResnapshotAsked = options.resnapshot
         var sink: (any Sink)?
         // The sink is closed before anybody else has the turn.
         defer { turn.end() }
         defer { if let sink { closeQuietly(sink) } }
         while !stop.isRequested {
             do {
+                slots.expectNothing()
                 if !run.isChecked { enter(.checking) }
                 try takeTurn(&run)
                 let control = try connect()
@@ -86,13 +93,19 @@ public final class TaskRunner: Sendable {
                 let ending = try attempt(sink: ready, run: &run, control: control, retry: &retry)
                 if ending == .finished { return }
             } catch {
+                supervisor.sinkFailed()
                 // What a sink holds after a failure only the sink itself knows: it is opened anew
                 // and says so. One that keeps no checkpoint has nothing to say.
                 if let failed = sink, failed.keepsCheckpoint {
                     closeQuietly(failed)
                     sink = nil
                 }
-                try waitAfter(error, run, retry: &retry)
+                if slots.isRaised {
+                    log.debug("ended by what became of the slot: \(error)")
+                } else {
+                    try waitAfter(error, run, retry: &retry)
+                }
+                if let verdict = slots.verdict { try conclude(verdict, run) }
             }
         }
     }
@@ -104,6 +117,7 @@ public final class TaskRunner: Sendable {
         }
         let checkpoint = try sink.open()
         if sink.keepsCheckpoint || run.checkpoint == nil { run.checkpoint = checkpoint }
+        run.misfit = nil
     }
 
     /// Waits before the next attempt, or throws what no attempt will mend.
@@ -122,17 +136,14 @@ public final class TaskRunner: Sendable {
         }
         var delay = try retry.delay(after: failure)
         if failure.code == "slot.in_use" { delay = min(delay, Self.slotPatience) }
-        let isNews = board.status.lastError?.code != failure.code
-        if retry.failures == 1 || isNews || retry.failures.isMultiple(of: 10) {
-            log.warning(
-                "\(failure.message); trying again",
-                metadata: ["code": "\(failure.code)", "try": "\(failure.hint)"]
-            )
-        }
-        board.record(failure, phase: .reconnecting)
+        board.recordFailedAttempt(failure)
         board.update { $0.standby = nil }
+        log.warning(
+            "\(failure.message); trying again",
+            metadata: Self.metadata(failure).merging(["phase": "reconnecting"]) { $1 }
+        )
         let deadline = ContinuousClock.now + delay
-        while ContinuousClock.now < deadline, !stop.isRequested {
+        while ContinuousClock.now < deadline, !stop.isRequested, !slots.isRaised {
             board.beat(.sink)
             stop.sleep(for: min(.seconds(1), deadline - .now))
         }
@@ -159,13 +170,11 @@ public final class TaskRunner: Sendable {
         do {
             try sink.close()
         } catch {
-            log.error("closing the sink: \(error)")
+            log.error(
+                "closing the sink: \(error)",
+                metadata: ["code": "\((error as? WalrelayError)?.code ?? "sink.close")"]
+            )
         }
-    }
-
-    func enter(_ phase: TaskStatus.Phase) {
-        board.update { $0.phase = phase }
-        log.info("\(phase.rawValue)")
     }
 
     static func walrelayError(_ error: any Error) -> WalrelayError {
@@ -186,6 +195,10 @@ struct RunState {
     var until: LSN?
     /// Whether the full check of the prerequisites has passed.
     var isChecked = false
+    /// Whether a new snapshot is to be taken if checkpoint and source do not fit.
+    var isResnapshotAsked = false
+    /// Why that is due; then `checkpoint` is `nil`, whatever the sink has.
+    var misfit: WalrelayError?
     /// Whether this run has taken the task over from another daemon.
     var tookOver = false
     /// Whether this run has begun a snapshot that is not whole in the sink.

@@ -138,6 +138,8 @@ extension TaskStatus {
         public var retainedBytes: Int?
         /// The slot's `wal_status`: reserved, extended, unreserved or lost (13 and later).
         public var walStatus: String?
+        /// How what the slot holds back stands to the bounds; nil until it was looked at.
+        public var retention: Retention?
 
         /// Creates a source of which nothing is known yet.
         public init() {}
@@ -155,6 +157,7 @@ extension TaskStatus {
             try container.encode(lagBytes, forKey: .lagBytes)
             try container.encode(retainedBytes, forKey: .retainedBytes)
             try container.encode(walStatus, forKey: .walStatus)
+            try container.encode(retention, forKey: .retention)
         }
     }
 

@@ -4,6 +4,7 @@
 // gathered, so that an operator mends them in one go; the topics have a file each:
 //
 //   server, settings, room for one more walsender and slot   PrerequisitesServer.swift
+//   how much WAL a slot may hold back, and how long          PrerequisitesRetention.swift
 //   the role, the publication, the slot                      PrerequisitesObjects.swift
 //   which tables are meant, and may they be read             PrerequisitesTables.swift
 //   replica identity, column lists, row filters              PrerequisitesIdentity.swift
@@ -26,6 +27,8 @@ public struct Requirements: Sendable {
     /// A table that was made since and that a pattern happens to match stops no task: it is
     /// mentioned, and neither judged nor wanted in the publication.
     public var taken: Set<UInt32>?
+    /// Bytes of WAL from which on a run warns of what its slot holds back; `nil` never does.
+    public var retainWarning: Int64?
 
     /// Creates requirements.
     public init(
@@ -33,12 +36,14 @@ public struct Requirements: Sendable {
         tables: TableSelection,
         needsSnapshot: Bool = true,
         taken: Set<UInt32>? = nil,
+        retainWarning: Int64? = nil,
         failover: Bool = false
     ) {
         self.task = task
         self.tables = tables
         self.needsSnapshot = needsSnapshot
         self.taken = taken
+        self.retainWarning = retainWarning
         self.failover = failover
     }
 

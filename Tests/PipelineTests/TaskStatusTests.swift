@@ -30,7 +30,7 @@ import Testing
         #expect(
             try keys(document["source"]) == [
                 "serverVersion", "systemIdentifier", "slot", "publication", "walLSN", "restartLSN",
-                "confirmedFlushLSN", "lagBytes", "retainedBytes", "walStatus",
+                "confirmedFlushLSN", "lagBytes", "retainedBytes", "walStatus", "retention",
             ]
         )
         #expect(
