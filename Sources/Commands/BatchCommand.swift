@@ -78,8 +78,8 @@ struct BatchCommand: AsyncParsableCommand {
             clearsLine: true
         )
         defer { output.flush() }
-        let log = Logger(label: "walrelay") { label in
-            LineLogHandler(label: label, output: output, level: .info)
+        let log = Logger(label: "walrelay") { _ in
+            LineLogHandler(output: output)
         }
         let job = try Job.load(
             path: file,

@@ -34,7 +34,9 @@ struct CheckCommand: AsyncParsableCommand {
         let requirements = Requirements(
             task: settings.task,
             tables: settings.tables,
-            needsSnapshot: settings.snapshot.mode != .never
+            needsSnapshot: settings.snapshot.mode != .never,
+            retainWarning: settings.slot.retainWarning.map(Int64.init),
+            failover: settings.slot.failover
         )
         let source = try settings.sourceParameters()
         let target = try settings.postgresTarget(database: source.database)
