@@ -43,7 +43,10 @@ struct ResnapshotSinkTests {
 
     // MARK: Files
 
-    @Test(.timeLimit(.minutes(2)), arguments: [.v11, .v13, .v15].filter(\PostgresVersion.isAvailable))
+    @Test(
+        .timeLimit(.minutes(2)),
+        arguments: [.v11, .v13, .v15].filter(\PostgresVersion.isAvailable)
+    )
     func `files keep what they have, and all rows come behind it`(
         version: PostgresVersion
     ) async throws {
@@ -154,9 +157,9 @@ struct ResnapshotSinkTests {
         #expect(try await task.checkpoint()?["snapshot"] as? String == "running")
         try await task.sql("DELETE FROM t WHERE id = 20; UPDATE t SET n = 9 WHERE id = 21")
         try await task.runUntilNow()
+        // The ten rows of the gap, and not the one that was deleted while the snapshot stood still.
         let found = try await task.differences(["public.t": ["id"]], isInterrupted: true)
-        #expect(found.count == 10, "\(found)")
-        #expect(!found.contains { $0.contains("20") })
+        #expect(found == ["public.t: 3009 rows, not 2999"])
         try await task.end()
     }
 

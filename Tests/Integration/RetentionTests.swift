@@ -59,7 +59,10 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(2)), arguments: [.v11, .v13, .v15].filter(\PostgresVersion.isAvailable))
+    @Test(
+        .timeLimit(.minutes(2)),
+        arguments: [.v11, .v13, .v15].filter(\PostgresVersion.isAvailable)
+    )
     func `what is held back is told everywhere, and that it is over`(
         version: PostgresVersion
     ) async throws {
@@ -138,7 +141,7 @@ import Testing
         for (limit, warning, text) in [
             ("2GB", "5GiB", "2 GiB: the slot is lost before slot.retainWarning (5 GiB)"),
             ("-1", "5GiB", "no limit: while the task is stopped its slot can fill"),
-            ("2GB", "1GiB", "ok       max_slot_wal_keep_size"),
+            ("2GB", "1GiB", "ok      max_slot_wal_keep_size"),
         ] {
             let held = try await Held(version, slot: "retainWarning: \(warning)", limit: limit)
             let output = try runProcess(
