@@ -27,7 +27,10 @@ import Testing
         func hold() async throws -> ChildProcess {
             let session = try cluster.spawn(
                 "psql",
-                ["-d", "postgres", "-c", "BEGIN; SELECT txid_current(); SELECT pg_sleep(600)"]
+                [
+                    "-d", "postgres", "-c",
+                    "BEGIN; INSERT INTO t VALUES (-1); SELECT pg_sleep(600)",
+                ]
             )
             try await eventually("the transaction is open") {
                 try cluster.psql(
@@ -110,7 +113,9 @@ import Testing
         #expect(try await held.get("/healthz") == (200, "ok\n"))
         #expect(try await daemon.stop() == .code(0))
         let lines = daemon.stderr.split(separator: "\n")
-        #expect(lines.count { $0.contains("slot.retention") } == 1, "\(daemon.stderr)")
+        // As it begins, and once more where the next look has found twice as much.
+        let warnings = lines.count { $0.contains("slot.retention") }
+        #expect((1...2).contains(warnings), "\(daemon.stderr)")
         #expect(lines.count { $0.contains("of WAL: no more than it may") } == 1)
     }
 

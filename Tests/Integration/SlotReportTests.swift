@@ -94,7 +94,13 @@ import Testing
         )
         try standby.reload()
         try await eventually("the slot is copied", timeout: .seconds(60)) {
-            try primary.psql("SELECT pg_log_standby_snapshot()")
+            // A copy is kept once the primary's slot has come past where the standby began.
+            try primary.psql(
+                """
+                SELECT pg_log_standby_snapshot();
+                SELECT pg_replication_slot_advance('di_slot_orders', pg_current_wal_lsn())
+                """
+            )
             try standby.psql("SELECT pg_sync_replication_slots()")
             return try standby.psql(
                 "SELECT synced AND NOT temporary FROM pg_replication_slots "
