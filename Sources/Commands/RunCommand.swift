@@ -6,6 +6,7 @@
 import ArgumentParser
 import ChangeModel
 import Foundation
+import Glibc
 import LibPQ
 import Logging
 import Operations
@@ -35,9 +36,12 @@ struct RunCommand: AsyncParsableCommand {
 
     func run() async throws {
         let settings = try config.load()
+        let environment = ProcessInfo.processInfo.environment
+        let showsBar = Self.showsBar(settings, environment)
         let output = LogOutput.standardError(
             format: settings.log.format == .json ? .json : .text,
-            environment: ProcessInfo.processInfo.environment
+            environment: environment,
+            clearsLine: showsBar
         )
         defer { output.flush() }
         let log = Self.logger(settings, output: output)
@@ -72,7 +76,15 @@ struct RunCommand: AsyncParsableCommand {
             stop.request()
             watch.waitForEnd()
         }
+        let display = showsBar ? ProgressDisplay(RunProgressText(board: board)) { _ in } : nil
+        defer { display?.end() }
         try await Self.serve(runner, board: board, stop: stop, settings: settings, log: log)
+    }
+
+    /// A bar is shown on a terminal to which nothing else is written than the log.
+    private static func showsBar(_ settings: Settings, _ environment: [String: String]) -> Bool {
+        isatty(STDERR_FILENO) == 1 && TerminalScreen.isCapable(environment)
+            && !(settings.sink.kind == .stream && isatty(STDOUT_FILENO) == 1)
     }
 
     static func logger(_ settings: Settings, output: LogOutput) -> Logger {
@@ -109,6 +121,7 @@ struct RunCommand: AsyncParsableCommand {
                     failureTerminationBehavior: .gracefullyShutdownGroup
                 )
             )
+            services.append(.init(service: HistoryRecorder(board: board)))
         }
         services.append(
             .init(

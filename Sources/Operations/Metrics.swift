@@ -136,8 +136,7 @@ struct Metrics {
     }
 
     private func detail(_ name: String) -> Double? {
-        guard case .number(let number) = status.sink.details[name] else { return nil }
-        return Double(number)
+        status.sink.number(name).map(Double.init)
     }
 
     /// A position as the count of bytes since the beginning of WAL.

@@ -34,6 +34,9 @@ public final class StatusBoard: Sendable {
         var counters = Counters()
         var rate = RateWindow()
         var lag = LagGauge()
+        var pace = SnapshotPace()
+        var history = StatusHistory()
+        var totals: HistoryTotals?
     }
 
     private final class Pulse: Sendable {
@@ -72,7 +75,7 @@ public final class StatusBoard: Sendable {
             if let error = board.status.lastError, error != before.error {
                 board.counters.errors += 1
             }
-            board.lag.observe(pending: Self.isPending(board.status.stream), at: now)
+            board.lag.observe(pending: board.status.stream.isPending, at: now)
         }
     }
 
@@ -112,6 +115,7 @@ public final class StatusBoard: Sendable {
             var status = board.status
             status.stream.changesPerSecond = board.rate.perSecond(at: now)
             status.stream.lagMilliseconds = board.lag.milliseconds(at: now)
+            board.pace.fill(&status.snapshot, at: now)
             status.uptimeSeconds = Int((now > began ? now - began : 0) / 1_000_000_000)
             return status
         }
@@ -143,11 +147,15 @@ public final class StatusBoard: Sendable {
         }
     }
 
-    private static func isPending(_ stream: TaskStatus.Stream) -> Bool {
-        guard let received = stream.receivedLSN, let durable = stream.durableLSN else {
-            return false
+    /// Shows how far the copy of a table is; called once a batch.
+    func show(_ table: TaskStatus.Snapshot.Table) {
+        let now = clock.monotonic()
+        board.withLock { board in
+            let former = board.pace.place(of: table.table, in: &board.status.snapshot.tables)
+            let copied = table.rowsCopied - board.status.snapshot.tables[former].rowsCopied
+            board.status.snapshot.tables[former] = table
+            board.pace.took(max(0, copied), of: table, at: now)
         }
-        return received != durable
     }
 }
 
@@ -202,6 +210,30 @@ extension StatusBoard.Part {
         case .sink: 1
         case .snapshot: 2
         case .supervisor: 3
+        }
+    }
+}
+
+// MARK: - History
+
+extension StatusBoard {
+    /// What was, point by point, over the last hour.
+    public var history: StatusHistory {
+        board.withLock { $0.history }
+    }
+
+    /// Adds a point to the history, and says after how long the next one is due.
+    ///
+    /// Called about every five seconds by one caller; a point that was not taken is a gap.
+    public func sample() -> Duration {
+        let now = clock.monotonic()
+        let status = status
+        let wall = clock.unixMicroseconds() / 1000
+        return board.withLock { board in
+            let totals = HistoryTotals(status, at: now)
+            let point = StatusHistory.Point(status, totals: totals, former: board.totals)
+            board.totals = totals
+            return board.history.add(point, at: now, unixMilliseconds: wall)
         }
     }
 }

@@ -9,7 +9,7 @@ import Testing
 @testable import Pipeline
 
 /// Two clocks that stand still until the test moves them.
-private final class HandClock: Sendable {
+final class HandClock: Sendable {
     private let nanoseconds = Mutex<UInt64>(5_000_000_000)
 
     func advance(milliseconds: UInt64) {
