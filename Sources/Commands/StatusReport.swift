@@ -85,7 +85,8 @@ struct StatusReport {
         let stream = status.stream
         return "\(Quantity.count(stream.changesPerSecond)) changes/s; since the start "
             + "\(TerminalText.grouped(stream.changes)) changes in "
-            + "\(TerminalText.grouped(stream.transactions)) transactions"
+            + "\(TerminalText.grouped(stream.transactions)) transaction"
+            + (stream.transactions == 1 ? "" : "s")
     }
 
     private var position: String {

@@ -66,7 +66,7 @@ struct TerminalScreen {
     /// Puts a frame in the place of the one before.
     func draw(_ lines: [StyledText], in size: Size = Self.size()) {
         let text = Self.fit(lines, in: size).map { $0.rendered(isColoured: isColoured) }
-            .joined(separator: "\u{1B}[K\r\n")
+            .joined(separator: "\u{1B}[K\n")
         Self.write("\u{1B}[H" + text + "\u{1B}[K\u{1B}[J")
     }
 

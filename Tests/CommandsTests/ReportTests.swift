@@ -132,7 +132,7 @@ import Testing
                 """
                   public.big         copying  [####................] 24 %  \
                 1,234,567 of about 5,000,000 rows  128 MiB  - left
-                  public.s\\u{1b}[2J  done                                10 rows  \
+                  public.s\\u{1b}[2J  done                                  10 rows  \
                                           1 byte
 
                 """

@@ -40,8 +40,12 @@ final class MovedClock: Sendable {
 }
 
 /// A task that has streamed for the time, with one outage of two minutes in the last third.
-func makeBoardWithPast(minutes: Int = 60, tables: Int = 12) -> StatusBoard {
-    let clock = MovedClock(past: .seconds(minutes * 60))
+func makeBoardWithPast(
+    minutes: Int = 60,
+    tables: Int = 12,
+    clock given: MovedClock? = nil
+) -> StatusBoard {
+    let clock = given ?? MovedClock(past: .seconds(minutes * 60))
     let board = StatusBoard(
         task: "orders",
         version: "0.1.0",
@@ -132,22 +136,26 @@ func makeCopyingBoard(tables: Int = 12) -> StatusBoard {
         sinkKind: "postgresql",
         clock: clock.board
     )
-    board.update { $0.phase = .snapshotting }
-    for second in 0..<240 {
-        clock.advance(seconds: 1)
-        for index in 0..<tables {
-            let state: TaskStatus.Snapshot.Table.State =
-                index < tables / 3 ? .done : index < tables / 3 + 4 ? .copying : .waiting
-            let rows = state == .waiting ? 0 : (second + 1) * 2500 * (index + 1)
-            board.show(
-                .init(
-                    table: "sales.part_\(index)",
-                    state: state,
-                    rowsEstimated: index % 7 == 5 ? nil : 900_000 * (index + 1),
-                    rowsCopied: rows,
-                    bytesCopied: rows * 83
-                )
+    board.update { status in
+        status.phase = .snapshotting
+        status.snapshot.tables = (0..<tables).map { index in
+            .init(
+                table: "sales.part_\(index)",
+                state: index < tables / 3 ? .done : .waiting,
+                rowsEstimated: index % 7 == 5 ? nil : 900_000 * (index + 1),
+                rowsCopied: index < tables / 3 ? 900_412 * (index + 1) : 0,
+                bytesCopied: index < tables / 3 ? 74_700_000 * (index + 1) : 0
             )
+        }
+    }
+    for second in 1...240 {
+        clock.advance(seconds: 1)
+        for index in (tables / 3)..<(tables / 3 + 4) {
+            var table = board.status.snapshot.tables[index]
+            table.state = .copying
+            table.rowsCopied = second * (2500 + second % 40 * 20) * (index + 1)
+            table.bytesCopied = table.rowsCopied * 83
+            board.show(table)
         }
         if second % 5 == 0 { _ = board.sample() }
     }

@@ -109,9 +109,9 @@ struct PageGraph {
             <svg id="\(id)-plot" data-live data-points="\(outages.count)" preserveAspectRatio="none" \
             viewBox="0 0 \(columns - 1) 100" role="img" \
             aria-label="\(title), the last \(period). Now \(now). \(range)">
-            \(outageAreas)<path class="grid" d="M0 0H\(columns)M0 50H\(columns)"/>\
+            \(outageAreas)<path class="grid" d="M0 0H\(columns - 1)M0 50H\(columns - 1)"/>\
             \(Markup(zip(lines, Self.classes).map { drawing($0, $1, end: end) }))
-            <path class="axis" d="M0 100H\(columns)"/></svg>
+            <path class="axis" d="M0 100H\(columns - 1)"/></svg>
             <i class="cursor" hidden></i><output class="read" hidden></output>
             </div>
             <p class="x quiet" id="\(id)-time" aria-hidden="true" data-live><span>\(period) ago</span>\
@@ -229,7 +229,7 @@ extension StatusPage {
                 id: "behind",
                 title: "Lag: behind the server",
                 now: bytes(source.lagBytes),
-                note: old ?? "not confirmed yet",
+                note: source.lagBytes == nil ? "" : old ?? "not confirmed yet",
                 unit: .bytes,
                 lines: [window.line("lagBytes", "behind", \.lagBytes)],
                 outages: window.outages
@@ -238,7 +238,7 @@ extension StatusPage {
                 id: "kept",
                 title: "WAL kept for the slot",
                 now: bytes(source.retainedBytes),
-                note: old ?? source.walStatus ?? "",
+                note: source.retainedBytes == nil ? "" : old ?? source.walStatus ?? "",
                 unit: .bytes,
                 lines: [window.line("retainedBytes", "kept", \.retainedBytes)],
                 outages: window.outages

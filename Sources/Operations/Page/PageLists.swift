@@ -55,7 +55,7 @@ extension StatusPage {
             <td class="n">\(Quantity.count(table.rowsCopied))</td>\
             <td class="n">\(table.rowsEstimated.map { Quantity.count($0) } ?? Quantity.unknown)</td>\
             <td class="n">\(rate)</td>\
-            <td class="n">\(table.state == .done ? "" : Self.time(table.secondsLeft))</td>\
+            <td class="n">\(table.state == .copying ? Self.time(table.secondsLeft) : "")</td>\
             <td class="n">\(Quantity.bytes(Int64(table.bytesCopied)))</td></tr>
 
             """

@@ -22,7 +22,10 @@ enum PageScript {
 
           const live = root => [...root.querySelectorAll("[data-live]")];
           const names = root => live(root).map(node => node.id).join(" ");
-          const merge = fresh => {
+          const merge = text => {
+            // Without its head: that has a style of its own, for which this page has no leave.
+            const body = text.slice(text.indexOf("<body>"));
+            const fresh = new DOMParser().parseFromString(body, "text/html");
             const main = document.querySelector("main"), next = fresh.querySelector("main");
             if (!next) throw new Error("another program answers");
             // A part that is new, or not there any more: then all of them.
@@ -32,7 +35,8 @@ enum PageScript {
               const former = old.get(node.id);
               if (former && former.outerHTML !== node.outerHTML) former.replaceWith(node);
             }
-            document.title = fresh.title;
+            document.title = ["h1", ".phase"].map(name => document.querySelector(name).textContent)
+              .concat("walrelay").join(" · ");
           };
 
           let timer, isAsking = false, answered = new Date();
@@ -49,7 +53,7 @@ enum PageScript {
             isAsking = true;
             clearTimeout(timer);
             try {
-              merge(new DOMParser().parseFromString(await ask("./"), "text/html"));
+              merge(await ask("./"));
               answered = new Date();
               document.getElementById("offline").hidden = true;
               document.body.classList.remove("off");

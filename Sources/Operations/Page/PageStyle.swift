@@ -32,6 +32,7 @@ enum PageStyle {
         border-radius:50%;background:var(--c)}
         .sentence{flex:1 1 22rem}
         body.off header{--c:var(--quiet)}body.off .phase{text-decoration:line-through}
+        body.off main{opacity:.65}
         .notice{background:var(--card);border:1px solid var(--line);border-left:5px solid var(--c);
         border-radius:6px;padding:.7rem 1rem;margin:0 0 .85rem;overflow-wrap:anywhere}
         .notice.bad{--c:var(--bad)}.notice.warn{--c:var(--warn)}
