@@ -64,11 +64,10 @@ struct RunCommand: AsyncParsableCommand {
     func run() async throws {
         let settings = try config.load()
         let environment = ProcessInfo.processInfo.environment
-        let showsBar = Self.showsBar(settings, environment)
         let output = LogOutput.standardError(
             format: settings.log.format == .json ? .json : .text,
             environment: environment,
-            clearsLine: showsBar
+            clearsLine: Self.showsBar(settings, environment)
         )
         let log = Self.logger(settings, output: output)
         try await LogEnding.saying(to: log, output) {
@@ -118,6 +117,7 @@ struct RunCommand: AsyncParsableCommand {
             stop.request()
             watch.waitForEnd()
         }
+        let showsBar = Self.showsBar(settings, ProcessInfo.processInfo.environment)
         let display = showsBar ? ProgressDisplay(RunProgressText(board: board)) { _ in } : nil
         defer { display?.end() }
         try await Self.serve(
