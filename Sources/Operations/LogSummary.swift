@@ -54,7 +54,7 @@ struct LogSummary {
         switch status.phase {
         case .streaming: line = streaming(status, since: basis, at: now)
         case .snapshotting: line = snapshotting(status, remaining, since: basis, at: now)
-        case .checking, .reconnecting, .stopping, .failed: line = nil
+        case .checking, .standby, .reconnecting, .stopping, .failed: line = nil
         }
         self.basis = Basis(status, at: now)
         if line != nil { lastLine = now }
