@@ -6,6 +6,7 @@
 import ArgumentParser
 import ChangeModel
 import Foundation
+import Glibc
 import LibPQ
 import Logging
 import Operations
@@ -62,9 +63,12 @@ struct RunCommand: AsyncParsableCommand {
 
     func run() async throws {
         let settings = try config.load()
+        let environment = ProcessInfo.processInfo.environment
+        let showsBar = Self.showsBar(settings, environment)
         let output = LogOutput.standardError(
             format: settings.log.format == .json ? .json : .text,
-            environment: ProcessInfo.processInfo.environment
+            environment: environment,
+            clearsLine: showsBar
         )
         let log = Self.logger(settings, output: output)
         try await LogEnding.saying(to: log, output) { try await run(settings, log, output) }
@@ -107,15 +111,22 @@ struct RunCommand: AsyncParsableCommand {
             stop.request()
             watch.waitForEnd()
         }
-        let reporter = LogReporter(board: board, logger: log, output: output)
+        let display = showsBar ? ProgressDisplay(RunProgressText(board: board)) { _ in } : nil
+        defer { display?.end() }
         try await Self.serve(
             runner,
-            reporter: reporter,
+            reporter: LogReporter(board: board, logger: log, output: output),
             board: board,
             stop: stop,
             settings: settings,
             log: log
         )
+    }
+
+    /// A bar is shown on a terminal to which nothing else is written than the log.
+    private static func showsBar(_ settings: Settings, _ environment: [String: String]) -> Bool {
+        isatty(STDERR_FILENO) == 1 && TerminalScreen.isCapable(environment)
+            && !(settings.sink.kind == .stream && isatty(STDOUT_FILENO) == 1)
     }
 
     static func logger(_ settings: Settings, output: LogOutput) -> Logger {
@@ -151,6 +162,7 @@ struct RunCommand: AsyncParsableCommand {
                     failureTerminationBehavior: .gracefullyShutdownGroup
                 )
             )
+            services.append(.init(service: HistoryRecorder(board: board)))
         }
         services.append(
             .init(

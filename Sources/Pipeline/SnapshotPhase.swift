@@ -162,12 +162,12 @@ extension TaskRunner {
         let time = ContinuousClock.now - began
         log.notice(
             """
-            snapshot complete: \(Prose.count(snapshot.rowsDone, "row")) of \
+            snapshot complete: \(Prose.count(snapshot.rowsCopied, "row")) of \
             \(Prose.count(snapshot.tables.count, "table")) in \(Prose.time(milliseconds: time.milliseconds))
             """,
             metadata: [
                 "figures": [
-                    "rows": .stringConvertible(snapshot.rowsDone),
+                    "rows": .stringConvertible(snapshot.rowsCopied),
                     "tables": .stringConvertible(snapshot.tables.count),
                     "afterMilliseconds": .stringConvertible(Int(time.milliseconds)),
                 ]

@@ -21,7 +21,7 @@ import Testing
             for _ in 0..<seconds {
                 now += 1
                 change(&status)
-                let line = summary.line(status, remaining: .seconds(100), at: .seconds(now))
+                let line = summary.line(status, at: .seconds(now))
                 if let line {
                     lines.append("\(now) \(line.message)")
                     figures = line.figures
@@ -64,6 +64,15 @@ import Testing
         )
     }
 
+    @Test func `a standby says once an hour that it is there`() {
+        var task = Task()
+        task.status.phase = .standby
+        task.status.standby = .init(since: "2026-01-02T03:04:05.678Z", holder: nil)
+        task.pass(2 * 3600 + 1)
+        let line = "standby: another walrelay runs the task, since 2026-01-02T03:04:05.678Z"
+        #expect(task.lines == ["3601 \(line)", "7201 \(line)"])
+    }
+
     @Test func `a minute with one change after an idle one counts that minute only`() {
         var task = Task()
         task.status.phase = .streaming
@@ -90,14 +99,15 @@ import Testing
             .init(table: "a", state: .done, rowsEstimated: 90, rowsCopied: 1000),
             .init(table: "b", state: .copying, rowsEstimated: 11_000),
         ]
+        task.status.snapshot.secondsLeft = 100
         task.pass(61) { $0.snapshot.tables[1].rowsCopied += 50 }
         #expect(
             task.lines == [
                 "61 snapshotting: 4050 of about 12000 rows (33 %), 1 of 2 tables, 50.0/s, "
-                    + "about 1 min 40 s left"
+                    + "about 2 min left"
             ]
         )
-        #expect(task.figures["remainingMilliseconds"] == .stringConvertible(100_000))
+        #expect(task.figures["secondsLeft"] == .stringConvertible(100))
     }
 
     @Test func `what one phase moved is not the next one's, and other phases say nothing`() {
