@@ -42,6 +42,7 @@ extension TaskRunner {
             start: start,
             provisional: run.isBaselineProvisional,
             acceptedNames: watch.baseline.acceptedNames,
+            takesUncopied: sink.showsUnfinishedSnapshots,
             until: until,
             types: Self.types(of: start.relations, known: start.types, on: control),
             statusInterval: Self.statusInterval(on: control),
@@ -211,6 +212,7 @@ struct StreamSession {
         start: Checkpoint,
         provisional: Bool,
         acceptedNames: [UInt32: TableName],
+        takesUncopied: Bool,
         until: LSN?,
         types: TypeCatalog,
         statusInterval: Duration,
@@ -233,6 +235,7 @@ struct StreamSession {
         let (board, log) = (runner.board, runner.log)
         var policy = options.policy
         policy.acceptedNames = acceptedNames
+        policy.takesUncopied = takesUncopied
         worker = Worker(named: "reader") { [policy] in
             board.begin(.reader)
             defer {
