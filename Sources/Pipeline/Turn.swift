@@ -118,6 +118,7 @@ extension TaskRunner {
         log.notice(
             "standby: another walrelay runs this task; waiting to take it over",
             metadata: [
+                "phase": "standby",
                 "holder": "\(holder?.text ?? "unknown")",
                 "try": "if it was started by mistake, stop this one",
             ]
@@ -125,7 +126,11 @@ extension TaskRunner {
     }
 
     private func takeOver(after since: ContinuousClock.Instant, _ run: inout RunState) {
-        log.notice("taking the task over", metadata: ["waited": "\(ContinuousClock.now - since)"])
+        let waited = (ContinuousClock.now - since).milliseconds
+        log.notice(
+            "taking the task over, after \(Prose.time(milliseconds: waited))",
+            metadata: ["figures": ["afterMilliseconds": .stringConvertible(Int(waited))]]
+        )
         // What this run knows of the sink is from before the other one's turn.
         run.checkpoint = nil
         run.tookOver = true
