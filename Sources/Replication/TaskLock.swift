@@ -103,16 +103,14 @@ public final class TaskLock: Sendable {
 
     /// What is known of the lock at this moment.
     public var state: State {
-        known.withLock { known in
-            guard case .ours = known.state, ContinuousClock.now - known.at > pace.lease else {
-                return known.state
-            }
-            let silence = PostgresError(kind: .timeout, message: "no answer for \(pace.lease)")
-            return .lost(lost(silence))
-        }
+        let (state, time) = known.withLock { $0 }
+        guard case .ours = state, ContinuousClock.now - time > pace.lease else { return state }
+        return .lost(
+            lost(PostgresError(kind: .timeout, message: "no answer for \(pace.lease)"))
+        )
     }
 
-    /// Waits for news of the lock; for `limit` at most. Blocks.
+    /// Waits for news of the lock, for `limit` at most; blocks.
     public func wait(for limit: Duration) { changed.wait(for: limit) }
 
     /// Gives the lock back, or stops asking for it; without effect the second time.
