@@ -23,6 +23,11 @@ struct RunCommand: AsyncParsableCommand {
             copies the tables once and then streams every committed change. SIGTERM and SIGINT \
             bring what was received to the sink and end the run with exit code 0.
 
+            Goes on from where the sink is; a table is not copied again. Progress is shown on a \
+            terminal, log lines on standard error elsewhere. What is unreachable is tried again \
+            for as long as retry.for says; any other end is an error with what to try next, and \
+            the exit codes are those of `walrelay --help`.
+
             A run that ends with exit code 74 has found that changes are lost: the slot is gone, \
             was given up or was made anew, or the publication was. Going on takes a new snapshot, \
             which --resnapshot asks for. It drops the slot that does not fit, never one in use. \
@@ -30,6 +35,10 @@ struct RunCommand: AsyncParsableCommand {
             another PostgreSQL are emptied first, or merged into with ifNotEmpty: merge. Where \
             all fits it changes nothing. A run of it that is interrupted is gone on with by a \
             plain run.
+
+            EXAMPLES
+              walrelay run --config /etc/walrelay/orders.yaml
+              walrelay run --config orders.yaml --until now
             """
     )
 
@@ -37,7 +46,8 @@ struct RunCommand: AsyncParsableCommand {
 
     @Option(
         name: .long,
-        help: "End once everything up to the position is durable: now, or an LSN like 16/B374D848."
+        help: "End once everything up to the position is durable: now, or an LSN like 16/B374D848.",
+        completion: .list(["now"])
     )
     var until: UntilOption?
 
@@ -56,8 +66,15 @@ struct RunCommand: AsyncParsableCommand {
             format: settings.log.format == .json ? .json : .text,
             environment: ProcessInfo.processInfo.environment
         )
-        defer { output.flush() }
         let log = Self.logger(settings, output: output)
+        try await LogEnding.saying(to: log, output) { try await run(settings, log, output) }
+    }
+
+    private func run(_ settings: Settings, _ log: Logger, _ output: LogOutput) async throws {
+        log.notice(
+            "walrelay \(walrelayVersion) begins",
+            metadata: ["pid": .stringConvertible(Int(getpid()))]
+        )
         for warning in settings.warnings { log.warning("\(warning)") }
         var options = try settings.taskOptions()
         options.until = until?.until
@@ -90,26 +107,33 @@ struct RunCommand: AsyncParsableCommand {
             stop.request()
             watch.waitForEnd()
         }
-        try await Self.serve(runner, board: board, stop: stop, settings: settings, log: log)
+        let reporter = LogReporter(board: board, logger: log, output: output)
+        try await Self.serve(
+            runner,
+            reporter: reporter,
+            board: board,
+            stop: stop,
+            settings: settings,
+            log: log
+        )
     }
 
     static func logger(_ settings: Settings, output: LogOutput) -> Logger {
-        let level = Logger.Level(rawValue: settings.log.level.rawValue) ?? .info
-        var log = Logger(label: "walrelay") { label in
-            LineLogHandler(label: label, output: output, level: level)
-        }
+        output.level = Logger.Level(rawValue: settings.log.level.rawValue) ?? .info
+        var log = Logger(label: "walrelay") { _ in LineLogHandler(output: output) }
         log[metadataKey: "task"] = "\(settings.task)"
         return log
     }
 
     private static func serve(
         _ runner: TaskRunner,
+        reporter: LogReporter,
         board: StatusBoard,
         stop: StopSignal,
         settings: Settings,
         log: Logger
     ) async throws {
-        let pipeline = PipelineService(runner: runner, stop: stop)
+        let pipeline = PipelineService(runner: runner, stop: stop, log: log)
         var services: [ServiceGroupConfiguration.ServiceConfiguration] = []
         if let listen = settings.http.listen {
             let address = ListenAddress(host: listen.host, port: listen.port)
@@ -137,6 +161,7 @@ struct RunCommand: AsyncParsableCommand {
                 )
             )
         )
+        services.append(.init(service: reporter))
         services.append(
             .init(
                 service: pipeline,
@@ -159,11 +184,13 @@ struct RunCommand: AsyncParsableCommand {
 struct PipelineService: Service {
     let runner: TaskRunner
     let stop: StopSignal
+    let log: Logger
 
     func run() async throws {
         try await withTaskCancellationOrGracefulShutdownHandler {
             try await onOwnThread(named: "pipeline") { [runner] in try runner.run() }
         } onCancelOrGracefulShutdown: {
+            log.notice("asked to stop: what was received goes to the sink")
             stop.request()
         }
     }

@@ -32,7 +32,11 @@ struct SlotsDropCommand: AsyncParsableCommand {
 
     @OptionGroup var server: ServerOption
 
-    @Argument(help: "Tasks whose slots are dropped (orders for di_slot_orders).")
+    @Argument(
+        help: "Tasks whose slots are dropped (orders for di_slot_orders).",
+        // Those that have settings here: only a server knows its slots, and no key waits for one.
+        completion: .shellCommand("ls /etc/walrelay 2>/dev/null | sed -n 's/[.]ya*ml$//p'")
+    )
     var task: [String] = []
 
     @Flag(name: .long, help: "Drop the stale slots; says of each why it is stale or not.")

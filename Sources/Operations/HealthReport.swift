@@ -32,8 +32,14 @@ public struct HealthReport: Sendable, Equatable {
         } else {
             sickness = stalled
         }
-        warning = status.source.retention?.warning
-        unreadiness = status.phase == .streaming ? nil : "not ready: \(status.phase.rawValue)"
+        let warnings = status.warnings.map(\.text)
+        warning = warnings.isEmpty ? nil : warnings.joined(separator: "; ")
+        unreadiness =
+            switch status.phase {
+            case .streaming: nil
+            case .standby: "standby: \(status.standby?.text ?? "another walrelay runs the task")"
+            default: "not ready: \(status.phase.rawValue)"
+            }
     }
 
     /// One line naming each stuck part and for how long it has been silent; nil when none is.

@@ -58,6 +58,7 @@ struct HealthRoutes: Sendable {
     private var report: HealthReport {
         var report = HealthReport(board: board, stallLimit: stallLimit)
         report.sickness = report.sickness?.withoutPaths
+        report.warning = report.warning?.withoutPaths
         return report
     }
 
@@ -94,6 +95,8 @@ struct HealthRoutes: Sendable {
         let metrics = Metrics(
             status: status,
             counters: board.counters,
+            blocked: board.sourceBlocked,
+            snapshotRemaining: board.snapshotRemaining,
             silences: silences,
             isStalled: !board.stalledParts(after: stallLimit).isEmpty,
             process: ProcessFacts.current()

@@ -15,22 +15,19 @@ extension TaskRunner {
     func attempt(
         sink: any Sink,
         run: inout RunState,
+        control: borrowing Connection,
         retry: inout RetryPolicy
     ) throws
         -> AttemptEnding
     {
-        if !run.isChecked { enter(.checking) }
-        slots.expectNothing()
-        let control = try connect()
-        // Before anything that a server too old for us would answer with a puzzle.
-        let version = Prerequisites.version(control.serverVersion)
-        if let failure = Prerequisites.firstFailure([version]) { throw failure }
         let facts = try ServerFacts(on: control)
         note(facts)
         if run.isChecked, facts.isStandby { throw Self.standbyInPlace(of: options) }
+        try turn.verify(options, on: control)
         try considerResnapshot(&run, facts: facts, control: control)
         if let checkpoint = run.checkpoint {
             try CheckpointFit.verifyOrigin(of: checkpoint, options: options, facts: facts)
+            try verifyTimeline(of: checkpoint, facts: facts)
         }
         if !run.isChecked {
             try checkPrerequisites(run, on: control)
@@ -49,6 +46,10 @@ extension TaskRunner {
         }
         if let checkpoint = run.checkpoint {
             try CheckpointFit.verify(checkpoint, against: slot, options: options, facts: facts)
+        }
+        if let slot, options.failover, !slot.isFailover, !slot.isLost {
+            try SlotFailover.mark(slot.name, parameters: options.source, stop: stop)
+            log.notice("the slot \(slot.name) is copied to standby servers from now on")
         }
         try renewKeys(&run, on: control)
         try inspect(sink, checkpoint: run.checkpoint, on: control)
@@ -131,14 +132,21 @@ extension TaskRunner {
     }
 
     func connect() throws -> Connection {
+        let connection: Connection
         do {
-            return try Connection.open(options.source.for(.control), stop: stop)
+            connection = try Connection.open(options.source.for(.control), stop: stop)
         } catch {
+            if !stop.isRequested { board.count { $0.isSourceUp = false } }
             throw WalrelayError(
                 error,
                 while: "connecting to the source \(options.source.destination)"
             )
         }
+        board.count { $0.isSourceUp = true }
+        // Before anything that a server too old for us would answer with a puzzle.
+        let version = Prerequisites.version(connection.serverVersion)
+        if let failure = Prerequisites.firstFailure([version]) { throw failure }
+        return connection
     }
 
     /// While a failover is under way the old primary may come back before the new one has its
@@ -189,6 +197,7 @@ extension TaskRunner {
     private func checkPrerequisites(_ run: RunState, on control: borrowing Connection) throws {
         let checkpoint = run.checkpoint
         var requirements = Requirements(task: options.task, tables: options.tables)
+        requirements.failover = options.failover
         requirements.needsSnapshot =
             checkpoint?.snapshot != .complete && options.snapshot != .never
         requirements.retainWarning = options.budget.warning
@@ -251,7 +260,8 @@ extension TaskRunner {
             snapshotLSN: snapshotLSN,
             relations: relations.sorted { $0.oid < $1.oid },
             types: types.entries(for: relations),
-            publicationOID: publicationOID
+            publicationOID: publicationOID,
+            timeline: facts.timeline
         )
     }
 

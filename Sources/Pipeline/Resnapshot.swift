@@ -64,10 +64,13 @@ extension TaskRunner {
         guard checkpoint.task == options.task else { return nil }
         // Without a stream there is nothing that could be lost.
         if options.snapshot == .only, checkpoint.snapshot == .complete { return nil }
-        do throws(WalrelayError) {
+        do {
             try CheckpointFit.verifyOrigin(of: checkpoint, options: options, facts: facts)
             try CheckpointFit.verify(checkpoint, against: slot, options: options, facts: facts)
-        } catch {
+            try verifyTimeline(of: checkpoint, facts: facts)
+        } catch let error as WalrelayError
+            where error.exit == .checkpointMismatch && !error.isTransient
+        {
             return error
         }
         guard checkpoint.goesOn else { return nil }

@@ -36,6 +36,8 @@ final class SlotMonitor: Sendable {
     }
 
     private static let interval: Duration = .seconds(2)
+    /// What the warning is called, in the log and in the status.
+    fileprivate static let warningCode = "slot.retention"
 
     private let options: TaskOptions
     private let board: StatusBoard
@@ -135,6 +137,11 @@ final class SlotMonitor: Sendable {
             status.source.walStatus = slot?.walStatus
             status.source.retention = retention
         }
+        if let warning = retention?.warning {
+            board.warn(Self.warningCode, warning)
+        } else {
+            board.clearWarning(Self.warningCode)
+        }
     }
 }
 
@@ -181,7 +188,7 @@ private struct RetentionWatch {
     }
 
     private static let advice: Logger.Metadata = [
-        "code": "slot.retention",
+        "code": "\(SlotMonitor.warningCode)",
         "try": "`walrelay status` tells what is behind; docs/operations.md, \"The slot lags\"",
     ]
 }

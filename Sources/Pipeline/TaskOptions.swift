@@ -50,7 +50,11 @@ public struct TaskOptions: Sendable {
     public var retryFor: Duration? = .seconds(600)
     /// Where the run ends by itself.
     public var until: Until?
+    /// Whether the slot is marked to be copied to standby servers; from 17 on.
+    public var failover = false
 
+    /// Whether the run waits without an end for another daemon's: not where it has one of its own.
+    var mayStandBy: Bool { until == nil && snapshot != .only }
     /// The slot's name.
     public var slot: String { Slot.name(task: task) }
     /// The publication's name.

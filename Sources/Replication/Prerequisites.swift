@@ -20,6 +20,8 @@ public struct Requirements: Sendable {
     public var tables: TableSelection
     /// Whether a snapshot is still to be taken.
     public var needsSnapshot: Bool
+    /// Whether standby servers are to copy the slot.
+    public var failover: Bool
     /// The OIDs of the tables that a task has taken already; `nil` for one that begins.
     ///
     /// A table that was made since and that a pattern happens to match stops no task: it is
@@ -34,13 +36,15 @@ public struct Requirements: Sendable {
         tables: TableSelection,
         needsSnapshot: Bool = true,
         taken: Set<UInt32>? = nil,
-        retainWarning: Int64? = nil
+        retainWarning: Int64? = nil,
+        failover: Bool = false
     ) {
         self.task = task
         self.tables = tables
         self.needsSnapshot = needsSnapshot
         self.taken = taken
         self.retainWarning = retainWarning
+        self.failover = failover
     }
 
     var slotName: String { Slot.name(task: task) }
@@ -71,7 +75,7 @@ public enum Prerequisites {
             return try [version] + [login].compactMap { $0 }
                 + source.serverFindings() + source.roleFindings()
                 + source.tableFindings(on: connection) + source.publicationFindings()
-                + source.slotFindings()
+                + source.slotFindings() + source.failoverFindings()
         } catch {
             throw WalrelayError(error, while: "checking the source's prerequisites")
         }
@@ -114,6 +118,8 @@ struct CheckedSource: Sendable {
     let newTables: [SourceTable]
     let publication: PublicationState?
     let slot: SlotState?
+    /// What standby servers need to copy the slot; `nil` where that is not asked for.
+    let failover: FailoverFacts?
     /// Whether each table that holds rows can be read, by OID; roots included.
     let access: [UInt32: TableAccess]
 
@@ -141,6 +147,7 @@ struct CheckedSource: Sendable {
         publication = try PublicationState.read(requirements.publicationName, on: connection)?
             .spelled(as: tables, on: connection)
         slot = try SlotState.named(requirements.slotName, on: connection)
+        failover = try requirements.failover ? FailoverFacts(on: connection) : nil
         access = try TableAccess.read(
             Set(tables.flatMap { [$0.relation.oid] + $0.storage.map(\.oid) }).sorted(),
             on: connection

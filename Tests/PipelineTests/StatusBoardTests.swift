@@ -38,7 +38,10 @@ private final class HandClock: Sendable {
 
     @Test func `a new board knows its task and nothing else`() {
         let status = makeBoard().status
-        #expect(status == TaskStatus(task: "orders", version: "1", sinkKind: "ndjson"))
+        var expected = TaskStatus(task: "orders", version: "1", sinkKind: "ndjson")
+        expected.startedAt = "2000-01-01T00:00:05.000Z"
+        expected.uptimeSeconds = 0
+        #expect(status == expected)
         #expect(status.phase == .checking)
         #expect(status.stream.lagMilliseconds == nil)
         #expect(status.stream.changesPerSecond == 0)
@@ -115,10 +118,107 @@ private final class HandClock: Sendable {
         board.update { $0.phase = .streaming }
         clock.advance(milliseconds: 1)
         board.record(error, phase: .reconnecting)
-        #expect(board.counters == .init(reconnects: 2, errors: 2))
+        #expect(board.counters.reconnects == 2)
+        #expect(board.counters.errors == 2)
+        #expect(board.counters.errorsByCode == ["net.lost": 2])
+        #expect(board.counters.lastError == 946_684_805_001_000)
         #expect(board.status.lastError?.at == "2000-01-01T00:00:05.001Z")
         board.update { $0.lastError = nil }
         #expect(board.counters.errors == 2)
+    }
+
+    @Test func `a warning stands with its first time until it is taken back`() {
+        let board = makeBoard()
+        board.warn("slot.retention", "5 GiB")
+        clock.advance(milliseconds: 2000)
+        board.warn("slot.retention", "6 GiB")
+        board.warn("b", "other")
+        #expect(
+            board.status.warnings == [
+                .init(code: "slot.retention", text: "6 GiB", since: "2000-01-01T00:00:05.000Z"),
+                .init(code: "b", text: "other", since: "2000-01-01T00:00:07.000Z"),
+            ]
+        )
+        board.clearWarning("slot.retention")
+        board.clearWarning("never set")
+        #expect(board.status.warnings.map(\.code) == ["b"])
+        for index in 0..<100 { board.warn("code\(index)", "") }
+        #expect(board.status.warnings.count == 32)
+        #expect(board.status.warnings.last?.code == "code99")
+    }
+
+    @Test func `errors of late are counted, the newest first, and bounded`() {
+        let board = makeBoard()
+        func record(_ code: String, _ message: String) {
+            board.record(WalrelayError(code, exit: .unreachable, message, hint: "wait"))
+            clock.advance(milliseconds: 1000)
+        }
+        for _ in 0..<3 {
+            record("net.lost", "gone")
+            record("sink.full", "full")
+        }
+        #expect(board.status.recentErrors.map(\.code) == ["sink.full", "net.lost"])
+        #expect(board.status.recentErrors.map(\.count) == [3, 3])
+        #expect(board.status.recentErrors.last?.firstAt == "2000-01-01T00:00:05.000Z")
+        #expect(board.status.recentErrors.last?.at == "2000-01-01T00:00:09.000Z")
+        #expect(board.counters.errors == 6)
+        for index in 0..<50 { record("x", "\(index)") }
+        #expect(board.status.recentErrors.map(\.message) == (40..<50).reversed().map { "\($0)" })
+    }
+
+    @Test func `codes that are counted apart have a bound`() {
+        let board = makeBoard()
+        for number in 0..<1000 {
+            board.record(WalrelayError("code.\(number)", exit: .unreachable, "gone"))
+        }
+        let counted = board.counters.errorsByCode
+        #expect(counted.count == StatusBoard.Counters.codeLimit + 1)
+        #expect(counted.values.reduce(0, +) == 1000)
+        #expect(counted["other"] == 1000 - StatusBoard.Counters.codeLimit)
+        board.record(WalrelayError("code.3", exit: .unreachable, "gone"))
+        #expect(board.counters.errorsByCode["code.3"] == 2)
+    }
+
+    @Test func `a phase of work ends the trouble before it, and knows how long that was`() {
+        let board = makeBoard()
+        _ = board.enter(.streaming)
+        let error = WalrelayError("net.lost", exit: .unreachable, "gone")
+        for _ in 0..<3 {
+            board.recordFailedAttempt(error)
+            clock.advance(milliseconds: 500)
+        }
+        #expect(board.enter(.checking).mended == nil)
+        let (former, mended) = board.enter(.streaming)
+        #expect(former == .checking)
+        #expect(mended?.trouble.code == "net.lost")
+        #expect(mended?.trouble.failures == 3)
+        #expect(mended?.after == .milliseconds(1500))
+        #expect(board.enter(.streaming).mended == nil)
+    }
+
+    @Test func `what is left of a snapshot follows its pace`() {
+        let board = makeBoard()
+        func copied(_ rows: Int) {
+            board.update { status in
+                status.phase = .snapshotting
+                status.snapshot.tables = [
+                    .init(table: "a", state: .copying, rowsEstimated: 1000, rowsCopied: rows),
+                    .init(table: "b", state: .done, rowsEstimated: 5, rowsCopied: 500),
+                ]
+            }
+        }
+        #expect(board.snapshotRemaining == nil)
+        copied(0)
+        #expect(board.snapshotRemaining == nil)
+        clock.advance(milliseconds: 10_000)
+        copied(250)
+        #expect(board.status.snapshot.rowsDone == 750)
+        #expect(board.status.snapshot.rowsExpected == 1500)
+        #expect(board.snapshotRemaining == .seconds(30))
+        copied(1200)
+        #expect(board.snapshotRemaining == .zero)
+        board.update { $0.phase = .streaming }
+        #expect(board.snapshotRemaining == nil)
     }
 
     @Test func `only a part at work can stall, and a beat mends it`() {
