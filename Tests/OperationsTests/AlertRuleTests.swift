@@ -95,9 +95,9 @@ import Testing
         phase("checking"): "0x120",
         series("reconnects_total"): "0+0.1x120",
         series("source_up"): "1x120",
-        series("retained_wal_bytes"): "16777216x120",
-        series("slot_retention_warning"): "0x120",
         unreserved: "0x120",
+        series("slot_forecast_seconds"): "90000x120",
+        series("slot_retention_warning"): "0x120",
         series("lag_seconds"): "0.2x120",
         series("lag_bytes"): "4096x120",
         series("last_commit_timestamp_seconds"): "0+60x120",
@@ -150,22 +150,22 @@ import Testing
             changes: [series("source_up"): "0x120"]
         ),
         Case(
-            alert: "WalrelayRetainedWAL",
+            alert: "WalrelaySlotNearLoss",
+            quiet: 9,
+            fires: 11,
+            changes: [unreserved: "0x9 1x110"]
+        ),
+        Case(
+            alert: "WalrelaySlotForecast",
+            quiet: 9,
+            fires: 11,
+            changes: [series("slot_forecast_seconds"): "7200x120"]
+        ),
+        Case(
+            alert: "WalrelaySlotRetention",
             quiet: 4,
             fires: 6,
             changes: [series("slot_retention_warning"): "1x120"]
-        ),
-        Case(
-            alert: "WalrelaySlotAtRisk",
-            quiet: 1,
-            fires: 3,
-            changes: [unreserved: "1x120"]
-        ),
-        Case(
-            alert: "WalrelayRetainedWALGrows",
-            quiet: 15,
-            fires: 50,
-            changes: [series("retained_wal_bytes"): "0+300000000x120"]
         ),
         Case(
             alert: "WalrelayLagging",

@@ -32,7 +32,11 @@ import Testing
             let health = try await RawHTTP.get("/healthz", port: port)
             #expect(ready.status.contains(phase == .streaming ? "200" : "503"))
             #expect(health.status.contains(phase == .failed ? "503" : "200"))
-            if phase != .streaming { #expect(ready.body == "not ready: \(phase.rawValue)\n") }
+            switch phase {
+            case .streaming: #expect(ready.body == "ok\n")
+            case .standby: #expect(ready.body == "standby: another walrelay runs the task\n")
+            default: #expect(ready.body == "not ready: \(phase.rawValue)\n")
+            }
         }
     }
 
