@@ -73,8 +73,8 @@ final class SlotMonitor: Sendable {
             state.system = nil
             state.epoch += 1
             state.verdict = nil
+            alarm.store(false, ordering: .releasing)
         }
-        alarm.store(false, ordering: .releasing)
     }
 
     /// Ends the looking.
@@ -118,12 +118,11 @@ final class SlotMonitor: Sendable {
                 .overBudget(slot?.retainedBytes ?? 0)
             } else { nil }
         guard let verdict else { return }
-        let isNew = state.withLock { state in
-            guard state.epoch == before.1, state.verdict == nil else { return false }
-            state.verdict = verdict
-            return true
+        state.withLock { state in
+            guard state.epoch == before.1 else { return }
+            state.verdict = state.verdict ?? verdict
+            alarm.store(true, ordering: .releasing)
         }
-        if isNew { alarm.store(true, ordering: .releasing) }
     }
 
     private func show(_ slot: SlotState?, _ facts: ServerFacts, _ retention: TaskStatus.Retention?)
