@@ -192,7 +192,7 @@ import Testing
             options.resnapshot = true
             options.until = .now
         }
-        try await eventually("it waits") { eager.board.status.lastError?.code == "slot.in_use" }
+        try await eventually("it waits") { eager.board.status.lastError?.code == "task.in_use" }
         #expect(try lossy.cluster.psql("SELECT active FROM pg_replication_slots") == "t")
         eager.stop.request()
         try await eager.end()
