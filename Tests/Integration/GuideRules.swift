@@ -61,9 +61,34 @@ struct GuideRule: Sendable {
         // The page's other way to install it.
         GuideRule("tar -xzf", .after(commands: "apt-get remove -y walrelay")),
         GuideRule("(cd walrelay-", .ends(printing: ["installed /usr/local/bin/walrelay"])),
+        // This reader stays with the package.
+        GuideRule(
+            "sudo install -m 644 orders.yaml",
+            .after(
+                commands: """
+                    cd /root/walk
+                    walrelay-*/install --uninstall
+                    apt-get install -y ./walrelay_*.deb
+                    """
+            )
+        ),
 
         GuideRule("walrelay status --config", .ends(printing: ["orders", "streaming"])),
         GuideRule("journalctl -u walrelay@orders -f", .endless),
+        // There has to be trouble for the log to tell of.
+        GuideRule(
+            "journalctl -u walrelay@orders -p warning",
+            .afterSQL("SELECT pg_terminate_backend(pid) FROM pg_stat_replication")
+        ),
+        GuideRule(
+            "journalctl -u walrelay@orders -o cat | grep",
+            .after(
+                commands: """
+                    timeout 50 sh -c \
+                        'until journalctl -u walrelay@orders | grep -q code=; do sleep 0.2; done'
+                    """
+            )
+        ),
         GuideRule("curl -H \"Authorization", .ends(printing: ["walrelay_build_info"])),
 
         GuideRule(byHand, .withCredential),
