@@ -4,6 +4,7 @@
 // of it since the process began, all of it of bounded size.
 
 import ChangeModel
+import Replication
 import Synchronization
 
 extension StatusBoard {

@@ -86,10 +86,12 @@ final class SlotMonitor: Sendable {
                 let connection = try Connection.open(options.source.for(.monitor), stop: ended)
                 repeat {
                     try look(on: connection, &watch)
+                    board.count { $0.isSourceUp = true }
                     failures = 0
                 } while !ended.sleep(for: Self.interval)
             } catch {
                 failures += 1
+                if !ended.isRequested { board.count { $0.isSourceUp = false } }
                 log.debug("looking at the slot: \(error)")
                 ended.sleep(for: max(Self.interval, RetryPolicy.delay(attempt: failures)))
             }
@@ -182,9 +184,6 @@ private struct RetentionWatch {
 
     private static let advice: Logger.Metadata = [
         "code": "slot.retention",
-        "try": """
-            see what is behind, by `walrelay status`: the sink, or an old transaction of the \
-            source; raise max_slot_wal_keep_size for as long as the source's disk has room
-            """,
+        "try": "`walrelay status` tells what is behind; docs/operations.md, \"The slot lags\"",
     ]
 }
