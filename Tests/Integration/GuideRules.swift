@@ -16,6 +16,8 @@ struct GuideRule: Sendable {
         case notRun(why: String)
         /// Goes on until it is stopped: it is started, and ends in good order after the block.
         case endless
+        /// The same, and the block's next command wants it ended: that is as soon as it streams.
+        case endlessAlone
         /// Ends with this code, having printed each of these texts.
         case ends(code: Int32 = 0, printing: [String] = [])
         /// Takes its password as systemd-run gives it, which the page says once, at its first.
@@ -48,6 +50,8 @@ struct GuideRule: Sendable {
     ]
 
     private static let byHand = "walrelay verify --config /etc/walrelay/orders.yaml"
+    private static let resnapshot = "walrelay run --config orders.yaml --resnapshot"
+    private static let loss = "SELECT pg_drop_replication_slot('di_slot_orders')"
     private static let dropBilling = "walrelay slots drop billing"
 
     static let all: [GuideRule] = [
@@ -73,6 +77,12 @@ struct GuideRule: Sendable {
             )
         ),
 
+        // What is tried by hand from here on has the password beside it.
+        GuideRule(
+            "sudo systemctl enable --now walrelay@orders",
+            .after(commands: "sed -i s/credential:password/password/ /root/walk/orders.yaml")
+        ),
+
         GuideRule("walrelay status --config", .ends(printing: ["orders", "streaming"])),
         GuideRule("journalctl -u walrelay@orders -f", .endless),
         // There has to be trouble for the log to tell of.
@@ -91,6 +101,15 @@ struct GuideRule: Sendable {
         ),
         GuideRule("curl -H \"Authorization", .ends(printing: ["walrelay_build_info"])),
 
+        // The page's two ways to begin anew, each after a loss.
+        GuideRule(resnapshot, .after(commands: "systemctl stop walrelay@orders")),
+        GuideRule(resnapshot, .afterSQL(loss)),
+        GuideRule(resnapshot, .endlessAlone),
+        GuideRule(
+            "sudo systemctl daemon-reload && sudo systemctl restart walrelay@orders",
+            .afterSQL(loss)
+        ),
+
         GuideRule(byHand, .withCredential),
         GuideRule(
             "\(byHand) --repair",
@@ -103,7 +122,7 @@ struct GuideRule: Sendable {
         ),
         GuideRule("walrelay verify", .ends(printing: ["equal"])),
         GuideRule("walrelay check", .ends(printing: ["ok"])),
-        GuideRule("walrelay run --config orders.yaml ", .endless),
+        GuideRule("walrelay run --config orders.yaml   ", .endless),
         GuideRule("walrelay help", .ends(printing: ["SUBCOMMANDS"])),
 
         GuideRule("walrelay slots list", .ends(printing: ["di_slot_orders"])),
