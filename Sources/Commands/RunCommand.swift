@@ -34,15 +34,21 @@ struct RunCommand: AsyncParsableCommand {
     var until: UntilOption?
 
     func run() async throws {
+        ReloadService.prepare()
         let settings = try config.load()
         let output = LogOutput.standardError(
             format: settings.log.format == .json ? .json : .text,
             environment: ProcessInfo.processInfo.environment
         )
         defer { output.flush() }
+        output.set(
+            format: settings.log.format == .json ? .json : .text,
+            level: Logger.Level(rawValue: settings.log.level.rawValue) ?? .info
+        )
         let log = Self.logger(settings, output: output)
         for warning in settings.warnings { log.warning("\(warning)") }
-        var options = try settings.taskOptions()
+        let live = LiveSettings(settings)
+        var options = try settings.taskOptions(live: live)
         options.until = until?.until
         let board = StatusBoard(
             task: settings.task,
@@ -50,19 +56,24 @@ struct RunCommand: AsyncParsableCommand {
             sinkKind: settings.sink.kind.rawValue
         )
         let stop = StopSignal()
+        let database = options.source.database
+        // What this build does not have is said before anything is touched.
+        _ = try SinkAssembly.sink(settings, database: database, log: log)
+        let liveOptions = LiveOptions(options)
         let runner = TaskRunner(
-            options: options,
+            live: liveOptions,
             board: board,
             stop: stop,
             log: log,
-            makeSink: try SinkAssembly.sink(
-                settings,
-                database: options.source.database,
-                log: log
-            )
+            makeSink: { supervisor in
+                let now = live.current
+                return try SinkAssembly.sink(now, live: live, database: database, log: log)(
+                    supervisor
+                )
+            }
         )
         let watch = CertificateWatch(
-            try settings.watchedEnds(),
+            try settings.watchedEnds(live: live),
             board: board,
             stop: stop,
             log: log
@@ -72,53 +83,62 @@ struct RunCommand: AsyncParsableCommand {
             stop.request()
             watch.waitForEnd()
         }
-        try await Self.serve(runner, board: board, stop: stop, settings: settings, log: log)
+        let http = try Self.httpService(settings.http, board: board, log: log)
+        let notifier = SystemdNotifier(
+            board: board,
+            logger: log,
+            environment: ProcessInfo.processInfo.environment
+        )
+        let reload = ReloadService(
+            load: { [config] in try config.load() },
+            settings: live,
+            options: liveOptions,
+            http: http,
+            output: output,
+            notifier: notifier,
+            stop: stop,
+            log: log
+        )
+        try await Self.serve(
+            PipelineService(runner: runner, stop: stop),
+            beside: [http, notifier, reload],
+            log: log
+        )
     }
 
     static func logger(_ settings: Settings, output: LogOutput) -> Logger {
-        let level = Logger.Level(rawValue: settings.log.level.rawValue) ?? .info
         var log = Logger(label: "walrelay") { label in
-            LineLogHandler(label: label, output: output, level: level)
+            LineLogHandler(label: label, output: output)
         }
         log[metadataKey: "task"] = "\(settings.task)"
         return log
     }
 
-    private static func serve(
-        _ runner: TaskRunner,
+    private static func httpService(
+        _ http: Settings.HTTP,
         board: StatusBoard,
-        stop: StopSignal,
-        settings: Settings,
+        log: Logger
+    ) throws -> HealthService {
+        let address = ListenAddress(http)
+        // A port that is taken is a fault of the settings: say so before anything is touched.
+        try address?.probe()
+        return HealthService(
+            listen: address,
+            access: try HTTPAssembly.access(http, log: log),
+            board: board,
+            logger: log
+        )
+    }
+
+    /// Runs the pipeline and what stands beside it until one of them ends.
+    private static func serve(
+        _ pipeline: PipelineService,
+        beside others: [any Service],
         log: Logger
     ) async throws {
-        let pipeline = PipelineService(runner: runner, stop: stop)
-        var services: [ServiceGroupConfiguration.ServiceConfiguration] = []
-        if let listen = settings.http.listen {
-            let address = ListenAddress(host: listen.host, port: listen.port)
-            // A port that is taken is a fault of the settings: say so before anything is touched.
-            try address.probe()
-            let service = HealthService(
-                listen: address,
-                access: try HTTPAssembly.access(settings.http, log: log),
-                board: board,
-                logger: log
-            )
-            services.append(
-                .init(
-                    service: service,
-                    failureTerminationBehavior: .gracefullyShutdownGroup
-                )
-            )
+        var services: [ServiceGroupConfiguration.ServiceConfiguration] = others.map {
+            .init(service: $0, failureTerminationBehavior: .gracefullyShutdownGroup)
         }
-        services.append(
-            .init(
-                service: SystemdNotifier(
-                    board: board,
-                    logger: log,
-                    environment: ProcessInfo.processInfo.environment
-                )
-            )
-        )
         services.append(
             .init(
                 service: pipeline,

@@ -12,16 +12,23 @@ public struct LineLogHandler: LogHandler {
     /// Metadata that is asked for at each entry.
     public var metadataProvider: Logger.MetadataProvider?
     /// The least severe level that is written.
-    public var logLevel: Logger.Level
+    ///
+    /// That of the output, which may be set anew at any time, unless this logger has its own.
+    public var logLevel: Logger.Level {
+        get { ownLevel ?? output.level }
+        set { ownLevel = newValue }
+    }
 
+    private var ownLevel: Logger.Level?
     private let label: String
     private let output: LogOutput
 
-    /// Creates a handler that writes to the given output.
-    public init(label: String, output: LogOutput, level: Logger.Level = .info) {
+    /// Creates a handler that writes to the given output, with the output's level where none is
+    /// given.
+    public init(label: String, output: LogOutput, level: Logger.Level? = nil) {
         self.label = label
         self.output = output
-        self.logLevel = level
+        self.ownLevel = level
     }
 
     /// One value of this logger's metadata.

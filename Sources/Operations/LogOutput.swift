@@ -5,7 +5,7 @@
 // held back and told by count, when something else is said or a minute has passed.
 
 import Glibc
-import Logging
+public import Logging
 import Pipeline
 import Synchronization
 
@@ -21,7 +21,8 @@ public final class LogOutput: Sendable {
     /// How long repetitions are held back at most, in milliseconds, as long as they go on.
     private static let foldTime: Int64 = 60_000
 
-    private let style: LogStyle
+    private let style: Mutex<LogStyle>
+    private let leastLevel = Mutex(Logger.Level.info)
     private let sink: @Sendable (String) -> Void
     private let now: @Sendable () -> UTCTimestamp
     private let folding = Mutex<Folding?>(nil)
@@ -31,7 +32,7 @@ public final class LogOutput: Sendable {
         now: @escaping @Sendable () -> UTCTimestamp = { .now },
         sink: @escaping @Sendable (String) -> Void
     ) {
-        self.style = style
+        self.style = Mutex(style)
         self.now = now
         self.sink = sink
     }
@@ -53,6 +54,15 @@ public final class LogOutput: Sendable {
         let journal = isJournal(environment["JOURNAL_STREAM"], descriptor: STDERR_FILENO)
         let style = LogStyle(format: format, isColoured: colours, isJournal: journal)
         return LogOutput(style: style) { writeLine(prefix + $0, to: STDERR_FILENO) }
+    }
+
+    /// The least severe level that is written.
+    public var level: Logger.Level { leastLevel.withLock { $0 } }
+
+    /// Sets what a line looks like, and the least level that is written, from the next entry on.
+    public func set(format: LogFormat, level: Logger.Level) {
+        style.withLock { $0.format = format }
+        leastLevel.withLock { $0 = level }
     }
 
     /// Writes out what is held back; to be called before the process ends.
@@ -81,7 +91,7 @@ public final class LogOutput: Sendable {
             }
             release(folding)
             folding = nil
-            sink(style.line(entry, at: time))
+            sink(style.withLock { $0.line(entry, at: time) })
             if entry.level >= .warning {
                 folding = Folding(entry: entry, lastTime: time, writtenTime: time)
             }
@@ -92,7 +102,11 @@ public final class LogOutput: Sendable {
         guard let folding, folding.held > 0 else { return }
         // A single repetition is shown as it was.
         let repeated = folding.held > 1 ? folding.held : 0
-        sink(style.line(folding.entry, at: folding.lastTime, repeated: repeated))
+        sink(
+            style.withLock { style in
+                style.line(folding.entry, at: folding.lastTime, repeated: repeated)
+            }
+        )
     }
 
     /// Whether the descriptor is the stream that `JOURNAL_STREAM` ("device:inode") names.

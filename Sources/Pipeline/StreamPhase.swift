@@ -122,7 +122,7 @@ extension TaskRunner {
         var unfinished = 0
         while !session.queue.isDrained {
             board.beat(.sink)
-            if stop.isRequested { session.stop.request() }
+            if stop.isRequested || isOutdated { session.stop.request() }
             if monitor.refusal(durable: session.position.durable) != nil { session.stop.request() }
             guard let batch = session.queue.next(within: .milliseconds(100)) else {
                 try sink.idle()
@@ -214,19 +214,21 @@ struct StreamSession {
         let position = StreamPosition(start: start.position, wakeup: queue.consumerMoved)
         let stop = StopSignal()
         (self.queue, self.position, self.stop) = (queue, position, stop)
-        let stream = StreamOptions(
+        let limits = runner.live.batchLimits.current
+        var stream = StreamOptions(
             slot: options.slot,
             publication: options.publication,
-            batchRows: options.batchRows,
-            batchBytes: max(64 << 10, options.batchBytes / StreamSession.batchesInFlight),
-            batchDelay: options.batchDelay,
+            batchRows: limits.rows,
+            batchBytes: limits.bytes,
+            batchDelay: limits.delay,
             until: until,
             statusInterval: statusInterval
         )
+        stream.liveLimits = runner.live.batchLimits
         let (board, log) = (runner.board, runner.log)
         var policy = options.policy
         policy.acceptedNames = acceptedNames
-        worker = Worker(named: "reader") { [policy] in
+        worker = Worker(named: "reader") { [policy, stream] in
             board.begin(.reader)
             defer {
                 queue.finish()

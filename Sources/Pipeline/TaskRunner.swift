@@ -14,25 +14,51 @@ public import LibPQ
 public import Logging
 import Replication
 public import Sink
+import Synchronization
 
 /// Runs one task; everything it does happens in `run`, on the caller's thread.
 public final class TaskRunner: Sendable {
-    let options: TaskOptions
+    /// The options as they are now; the next attempt takes them.
+    let live: LiveOptions
+    /// The options of the attempt that is under way.
+    private let frozen: Mutex<LiveOptions.State>
+    var options: TaskOptions { frozen.withLock { $0.options } }
+    /// Whether the stream has to be begun anew, under other options.
+    var isOutdated: Bool { live.snapshot.streamVersion != frozen.withLock { $0.streamVersion } }
     let board: StatusBoard
     let stop: StopSignal
     let log: Logger
     let supervisor: TaskSupervisor
     private let makeSink: @Sendable (any SinkSupervisor) throws -> any Sink
 
-    /// A task that has not begun; `makeSink` is called on the thread that calls `run`.
-    public init(
+    /// A task that has not begun and whose options stay as they are.
+    public convenience init(
         options: TaskOptions,
         board: StatusBoard,
         stop: StopSignal,
         log: Logger,
         makeSink: @escaping @Sendable (any SinkSupervisor) throws -> any Sink
     ) {
-        self.options = options
+        self.init(
+            live: LiveOptions(options),
+            board: board,
+            stop: stop,
+            log: log,
+            makeSink: makeSink
+        )
+    }
+
+    /// A task that has not begun; `makeSink` is called on the thread that calls `run`, for each sink
+    /// that is opened, with the settings as they are then.
+    public init(
+        live: LiveOptions,
+        board: StatusBoard,
+        stop: StopSignal,
+        log: Logger,
+        makeSink: @escaping @Sendable (any SinkSupervisor) throws -> any Sink
+    ) {
+        self.live = live
+        frozen = Mutex(live.snapshot)
         self.board = board
         self.stop = stop
         self.log = log
@@ -41,7 +67,7 @@ public final class TaskRunner: Sendable {
             board: board,
             stop: stop,
             log: log,
-            retryFor: options.retryFor
+            retryFor: { live.current.retryFor }
         )
     }
 
@@ -67,16 +93,23 @@ public final class TaskRunner: Sendable {
     }
 
     private func runAttempts() throws {
-        var retry = RetryPolicy(limit: options.retryFor)
+        var retry = RetryPolicy(limit: live.current.retryFor)
         var run = RunState()
         var sink: (any Sink)?
         defer { if let sink { closeQuietly(sink) } }
         while !stop.isRequested {
             do {
+                let now = live.snapshot
+                frozen.withLock { $0 = now }
                 let ready = try sink ?? makeSink(supervisor)
                 try prepare(ready, isNew: sink == nil, run: &run)
                 sink = ready
                 if try attempt(sink: ready, run: &run, retry: &retry) == .finished { return }
+                // Other tables may have other names there.
+                if isOutdated, ready.keepsCheckpoint {
+                    sink = nil
+                    try ready.close()
+                }
             } catch {
                 // What a sink holds after a failure only the sink itself knows: it is opened anew
                 // and says so. One that keeps no checkpoint has nothing to say.
@@ -110,6 +143,7 @@ public final class TaskRunner: Sendable {
             if stop.isRequested, failure.isTransient { throw CancellationError() }
             throw failure
         }
+        retry.limit = live.current.retryFor
         let delay = try retry.delay(after: failure)
         let isNews = board.status.lastError?.code != failure.code
         if retry.failures == 1 || isNews || retry.failures.isMultiple(of: 10) {
@@ -120,7 +154,9 @@ public final class TaskRunner: Sendable {
         }
         board.record(failure, phase: .reconnecting)
         let deadline = ContinuousClock.now + delay
-        while ContinuousClock.now < deadline, !stop.isRequested {
+        let version = live.snapshot.version
+        // What was set anew may be what mends it.
+        while ContinuousClock.now < deadline, !stop.isRequested, live.snapshot.version == version {
             board.beat(.sink)
             stop.sleep(for: min(.seconds(1), deadline - .now))
         }

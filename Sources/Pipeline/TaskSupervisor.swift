@@ -11,11 +11,16 @@ final class TaskSupervisor: SinkSupervisor {
     private let board: StatusBoard
     private let stop: StopSignal
     private let log: Logger
-    private let retryFor: Duration?
+    private let retryFor: @Sendable () -> Duration?
     private let failingSince = Mutex(ContinuousClock.now)
     private let told = Mutex<Set<String>>([])
 
-    init(board: StatusBoard, stop: StopSignal, log: Logger, retryFor: Duration?) {
+    init(
+        board: StatusBoard,
+        stop: StopSignal,
+        log: Logger,
+        retryFor: @escaping @Sendable () -> Duration?
+    ) {
         self.board = board
         self.stop = stop
         self.log = log
@@ -34,7 +39,7 @@ final class TaskSupervisor: SinkSupervisor {
         // The same rhythm as everywhere, but looked at more often: room on a disk comes suddenly.
         let delay = min(RetryPolicy.delay(attempt: attempt), .seconds(2))
         if attempt == 1 { failingSince.withLock { $0 = .now } }
-        if let retryFor, ContinuousClock.now - failingSince.withLock({ $0 }) > retryFor {
+        if let retryFor = retryFor(), ContinuousClock.now - failingSince.withLock({ $0 }) > retryFor {
             var final = error
             final.isTransient = false
             final.message += " (tried for \(retryFor), \(attempt) times)"

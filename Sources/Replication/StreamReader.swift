@@ -25,6 +25,8 @@ public struct StreamOptions: Sendable {
     public var batchBytes: Int
     /// How long a change may wait for others before its batch is closed.
     public var batchDelay: Duration
+    /// Bounds that may be set anew while the stream is read, in the place of these three.
+    public var liveLimits: LiveBatchLimits?
     /// Ends the reading once exactly what was committed before this position is durable.
     ///
     /// `nil` reads on.
@@ -68,7 +70,9 @@ public enum StreamEnding: Sendable {
 public struct StreamReader: ~Copyable {
     private let stream: ReplicationStream
     private var assembler: BatchAssembler
-    private let options: StreamOptions
+    private var options: StreamOptions
+    /// Which of the live bounds the options have.
+    private var limitsSeen = -1
     private let queue: BatchQueue
     private let position: StreamPosition
     private let stop: StopSignal
@@ -137,6 +141,7 @@ public struct StreamReader: ~Copyable {
         do {
             while true {
                 beat()
+                takeNewLimits()
                 if stop.isRequested { return try drainAndEnd(.stopped) }
                 if assembler.isAtEnd { return try drainAndEnd(.reachedUntil) }
                 let drained = try drain()
@@ -156,6 +161,13 @@ public struct StreamReader: ~Copyable {
             _ = try? drainAndEnd(.stopped)
             throw error
         }
+    }
+
+    private mutating func takeNewLimits() {
+        guard let news = options.liveLimits?.news(since: &limitsSeen) else { return }
+        options.batchRows = news.rows
+        options.batchBytes = news.bytes
+        options.batchDelay = news.delay
     }
 
     // MARK: Receiving

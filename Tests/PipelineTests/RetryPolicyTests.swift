@@ -63,7 +63,7 @@ import Testing
             board: StatusBoard(task: "t", version: "0", sinkKind: "memory"),
             stop: stop,
             log: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }),
-            retryFor: retryFor
+            retryFor: { retryFor }
         )
     }
 
