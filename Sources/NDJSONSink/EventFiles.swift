@@ -157,11 +157,10 @@ final class EventFiles {
 
     /// Makes everything up to `pending` durable together with the checkpoint.
     ///
-    /// `pending` must have been appended. While a snapshot is running the place stays where the
-    /// snapshot began, so that an unfinished one is cut off as a whole.
+    /// `pending` must have been appended.
     func commit(_ checkpoint: Checkpoint) throws {
         let file = try openCurrent()
-        let mark = checkpoint.snapshot == .running ? durable.mark : pending
+        let mark = pending
         Failpoint.hit(.afterWriteBeforeSync)
         // A file before the current one was synced when it was rotated.
         if mark.number == position.number, mark.length > synced { try syncData(of: file) }

@@ -77,8 +77,7 @@ public final class NDJSONSink: Sink {
 
     /// Locks the directory, cuts the files back to the checkpoint and returns it.
     ///
-    /// A `.running` checkpoint is returned like any other, the files cut to where its snapshot
-    /// began. Throws `sink.directory_unwritable`, `sink.directory_in_use`,
+    /// Rows of a snapshot are behind a `.running` checkpoint like any others. Throws `sink.directory_unwritable`, `sink.directory_in_use`,
     /// `sink.checkpoint_malformed`, `sink.checkpoint_missing` and `sink.files_mismatch`; nothing
     /// was changed then.
     public func open() throws -> Checkpoint? {
@@ -95,8 +94,7 @@ public final class NDJSONSink: Sink {
 
     /// Forgets what is not committed and makes a `.running` checkpoint durable.
     ///
-    /// Until a checkpoint that is `.complete` is committed nothing is sealed, and a start comes
-    /// back to this place.
+    /// What an earlier snapshot has committed stays: nobody begins anew over rows that count.
     public func beginSnapshot(_ checkpoint: Checkpoint) throws {
         precondition(checkpoint.snapshot == .running, "a snapshot begins with a running checkpoint")
         try rollback()

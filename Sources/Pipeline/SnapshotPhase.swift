@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The snapshot: its checkpoint says `running` until the last row is durable, so that a start
-// after a crash does not take a part of it for the whole. What there is of it then is thrown away
-// and taken anew; or, where rows of it were seen, brought up to another one's point (CatchUp).
+// The snapshot: its checkpoint says `running` until the last row is durable, and what of it is. A
+// start after a crash brings that up to another snapshot's point (CatchUp) and copies the rest.
 
 import ChangeModel
 import LibPQ
@@ -27,7 +26,8 @@ extension TaskRunner {
     ) throws -> Checkpoint {
         if options.snapshot != .never { enter(.snapshotting) }
         let goesOn = run.checkpoint?.goesOn ?? false
-        if goesOn {
+        if goesOn, let former = run.checkpoint {
+            try sink.resumeSnapshot(former)
             // Nearly all of the way before there is a snapshot that holds up VACUUM.
             try catchUp(
                 to: facts.walLSN,
@@ -78,13 +78,45 @@ extension TaskRunner {
         )
         try sink.prepare(done.relations, types: done.types)
         if options.snapshot != .never {
-            if sink.showsUnfinishedSnapshots { try show(done, in: sink, goesOn: goesOn) }
-            try copy(current, types: types, taken: taken, to: sink)
+            let begun = Self.begun(done, after: run.checkpoint)
+            // Without a slot nothing will bring what is there up to another point.
+            let canGoOn = sink.keepsCheckpoint && (options.snapshot != .only || goesOn)
+            if canGoOn || sink.showsUnfinishedSnapshots {
+                try sink.commit(canGoOn ? begun : Self.unreachable(begun))
+            }
+            try copy(
+                current,
+                types: types,
+                taken: taken,
+                to: sink,
+                noting: CopiedSoFar(begun, isCommitted: canGoOn)
+            )
         }
         try sink.commit(done)
         publish(sink.statistics)
         log.notice("snapshot complete")
         return done
+    }
+
+    /// The checkpoint before the first row of a snapshot: what is there is what an earlier one left,
+    /// brought up to this one's point.
+    private static func begun(_ done: Checkpoint, after former: Checkpoint?) -> Checkpoint {
+        var begun = done
+        begun.snapshot = .running
+        begun.copies = done.relations.map { relation in
+            var copy = TableCopy(oid: relation.oid, point: done.position)
+            if let former, former.goesOn { copy.add(former.copy(of: relation.oid)) }
+            if copy.progress == .nothing { (copy.rows, copy.bytes) = (0, 0) }
+            return copy
+        }
+        return begun
+    }
+
+    /// Says where rows are from that are seen, and that nothing leads on from there.
+    private static func unreachable(_ begun: Checkpoint) -> Checkpoint {
+        var seen = begun
+        seen.position = .zero
+        return seen
     }
 
     /// The tables as the snapshot sees them; the same ones as before it was taken.
@@ -106,15 +138,6 @@ extension TaskRunner {
         return current
     }
 
-    /// Says in the sink, before rows are seen there, where they are from.
-    private func show(_ done: Checkpoint, in sink: any Sink, goesOn: Bool) throws {
-        var seen = done
-        seen.snapshot = .running
-        // Without a slot nothing will bring the rows that are seen up to another point.
-        if options.snapshot == .only, !goesOn { seen.position = .zero }
-        try sink.commit(seen)
-    }
-
     /// The sink knows of the attempt before the server does: a slot that is found without a
     /// checkpoint was not made by a run of ours that died.
     private func announce(to sink: any Sink, facts: ServerFacts) throws {
@@ -128,108 +151,5 @@ extension TaskRunner {
                 facts: facts
             )
         )
-    }
-
-    private func copy(
-        _ tables: [SourceTable],
-        types: TypeCatalog,
-        taken: consuming SlotSnapshot,
-        to sink: any Sink
-    ) throws {
-        let queue = BatchQueue(capacity: 2)
-        let stopWorkers = StopSignal()
-        let isImported = Atomic(false)
-        let copier = SnapshotCopier(
-            parameters: options.source,
-            request: request(tables, types: types, taken: taken),
-            outlet: SnapshotOutlet(
-                lanes: sink.copyLanes,
-                deliver: { [board] batch in
-                    board.beat(.snapshot)
-                    try queue.put(batch, stop: stopWorkers)
-                },
-                recycled: { queue.spare() },
-                imported: { isImported.store(true, ordering: .releasing) },
-                progress: { [board] in board.update($0) },
-                passed: { [board] rows in
-                    board.beat(.snapshot)
-                    board.addChanges(rows, transactions: 0)
-                }
-            )
-        )
-        board.begin(.snapshot)
-        defer { board.end(.snapshot) }
-        let worker = Worker(named: "snapshot") {
-            defer { queue.finish() }
-            try copier.run(stop: stopWorkers)
-        }
-        var export: SlotSnapshot? = consume taken
-        do {
-            try drain(queue, into: sink) {
-                // Once all have joined the snapshot nobody needs the transaction that made it.
-                if isImported.load(ordering: .acquiring) { export = nil }
-            }
-        } catch {
-            // The sink cannot go on: the workers must not wait for it.
-            stopWorkers.request()
-            queue.finish()
-            _ = try? worker.join { board.beat(.sink) }
-            throw error
-        }
-        try worker.join { board.beat(.sink) }
-        _ = export.take()
-    }
-
-    private func request(
-        _ tables: [SourceTable],
-        types: TypeCatalog,
-        taken: borrowing SlotSnapshot
-    ) -> SnapshotRequest {
-        var request = SnapshotRequest(
-            snapshot: taken.snapshotName,
-            lsn: taken.consistentPoint,
-            time: .now,
-            tables: tables.map { table in
-                SnapshotTable(
-                    table,
-                    as: RelationVersion(
-                        relation: table.relation,
-                        types: types.types(of: table.relation),
-                        version: RelationVersions.next()
-                    )
-                )
-            },
-            workers: options.snapshotWorkers
-        )
-        // Each worker fills a batch of its own: small ones keep the memory of many workers small
-        // and cost nothing measurable.
-        request.batchRows = min(options.batchRows, 4_096)
-        request.batchBytes = min(options.batchBytes, 512 << 10)
-        return request
-    }
-
-    /// Writes what the workers deliver until they have ended; with lanes there is nothing of it.
-    private func drain(
-        _ queue: BatchQueue,
-        into sink: any Sink,
-        meanwhile: () -> Void
-    ) throws {
-        while !queue.isDrained {
-            board.beat(.sink)
-            meanwhile()
-            if stop.isRequested { throw CancellationError() }
-            guard let batch = queue.next(within: .milliseconds(100)) else {
-                // Workers that read a long row or wait for a lock are alive as long as their
-                // connections are, those of their lanes too; all have limits of their own.
-                board.beat(.snapshot)
-                try sink.idle()
-                publish(sink.statistics)
-                continue
-            }
-            try sink.write(batch)
-            board.addChanges(batch.changes.count, transactions: 0)
-            publish(sink.statistics)
-            queue.recycle(batch)
-        }
     }
 }

@@ -41,6 +41,7 @@ extension TaskRunner {
             start: start,
             provisional: run.isBaselineProvisional,
             acceptedNames: watch.baseline.acceptedNames,
+            takesUncopied: sink.showsUnfinishedSnapshots,
             until: until,
             types: Self.types(of: start.relations, known: start.types, on: control),
             statusInterval: Self.statusInterval(on: control),
@@ -204,6 +205,7 @@ struct StreamSession {
         start: Checkpoint,
         provisional: Bool,
         acceptedNames: [UInt32: TableName],
+        takesUncopied: Bool,
         until: LSN?,
         types: TypeCatalog,
         statusInterval: Duration,
@@ -228,6 +230,7 @@ struct StreamSession {
         let (board, log) = (runner.board, runner.log)
         var policy = options.policy
         policy.acceptedNames = acceptedNames
+        policy.takesUncopied = takesUncopied
         worker = Worker(named: "reader") { [policy, stream] in
             board.begin(.reader)
             defer {

@@ -127,7 +127,11 @@ public final class TaskRunner: Sendable {
             try sink.rollback()
             return
         }
-        let checkpoint = try sink.open()
+        var checkpoint = try sink.open()
+        // Nothing of it counts, and nobody saw any: it needs neither a slot nor its changes.
+        if checkpoint?.hasCopied == false, !sink.showsUnfinishedSnapshots {
+            checkpoint?.snapshotLSN = nil
+        }
         if sink.keepsCheckpoint || run.checkpoint == nil { run.checkpoint = checkpoint }
     }
 

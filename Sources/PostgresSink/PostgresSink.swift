@@ -26,6 +26,9 @@ public final class PostgresSink: Sink {
     private var session: TargetSession?
     /// The checkpoint that the target holds.
     private var durable: Checkpoint?
+    /// How many chunks of lanes are in `durable` that walrelay.copied holds; `nil` where that is not
+    /// known, since lanes are at work.
+    private var chunks: Int?
     private var isInTransaction = false
     /// Changes of a transaction that goes on, which came with the end of an earlier one.
     private var tail = ChangeBatch()
@@ -61,9 +64,10 @@ public final class PostgresSink: Sink {
     /// Throws `sink.unreachable`, `sink.login_refused` and `sink.checkpoint_malformed`.
     public func open() throws -> Checkpoint? {
         let session = try TargetSession(options.target, patience: patience)
-        durable = try attempt("reading walrelay.checkpoint") {
+        let loaded = try attempt("reading walrelay.checkpoint") {
             try checkpoints.load(on: session.connection)
         }
+        (durable, chunks) = (loaded?.checkpoint, loaded?.chunks ?? 0)
         self.session = session
         forget()
         return durable
@@ -104,19 +108,30 @@ public final class PostgresSink: Sink {
         try rollback()
         try attempt("making walrelay's tables on the target") {
             try CheckpointTable.make(on: session.connection)
-            try session.connection.query(checkpoints.insertion(of: checkpoint))
+            try session.connection.query(
+                "\(checkpoints.copiedRemoval); \(checkpoints.insertion(of: checkpoint))"
+            )
         }
-        durable = checkpoint
+        (durable, chunks) = (checkpoint, 0)
     }
 
-    /// Makes missing tables, empties those that an unfinished snapshot filled, claims all.
+    /// Makes the keys of the tables that hold rows which count: without them each change would be a
+    /// scan of its table. Blocks for as long as that takes.
+    public func resumeSnapshot(_ checkpoint: Checkpoint) throws {
+        let session = try usable()
+        try attempt("making keys on the target") {
+            try tables.resume(checkpoint, on: session)
+        }
+    }
+
+    /// Makes missing tables, empties those of which nothing is copied, claims all.
     ///
-    /// In one transaction.
+    /// In one transaction. Tables that go on get the columns that were added meanwhile.
     public func prepare(_ relations: [Relation], types: [TypeEntry]) throws {
         let session = try usable()
         try attempt("making the target's tables") {
             try begin(session)
-            try tables.prepare(relations, types: types, on: session)
+            try tables.prepare(relations, types: types, after: durable, on: session)
             try session.connection.query("COMMIT")
             isInTransaction = false
         }
@@ -125,7 +140,13 @@ public final class PostgresSink: Sink {
     /// Lanes into the tables, unless rows have to be merged or may become dead letters.
     public var copyLanes: (any CopyLanes)? {
         guard options.ifNotEmpty != .merge, options.onRowError == .stop else { return nil }
-        let lanes = PostgresLanes(parameters: options.target, table: tables.copyTargets())
+        let lanes = PostgresLanes(
+            parameters: options.target,
+            checkpoints: checkpoints,
+            position: durable?.position ?? .zero,
+            table: tables.copyTargets()
+        )
+        chunks = nil
         self.lanes = lanes
         return lanes
     }
@@ -183,10 +204,13 @@ public final class PostgresSink: Sink {
         let update = try checkpoints.update(to: checkpoint, from: durable)
         Failpoint.hit(.afterSyncBeforeCheckpoint)
         try attempt("committing on the target") {
+            if durable?.snapshot == .running {
+                try checkpoints.removeCopied(expecting: chunks, on: session.connection)
+            }
             try session.connection.query("\(update); COMMIT")
         }
         isInTransaction = false
-        durable = checkpoint
+        (durable, chunks) = (checkpoint, 0)
         commits += 1
         if endsSnapshot, isMerging {
             try attempt("making indexes on the target") { try tables.finishIndexes(on: session) }
@@ -215,7 +239,8 @@ public final class PostgresSink: Sink {
         try rollback()
         if durable != nil {
             try attempt("removing the task from walrelay.checkpoint on the target") {
-                try session.connection.query(checkpoints.removal)
+                let isThere = try checkpoints.isCopiedThere(on: session.connection)
+                try session.connection.query(checkpoints.removal(copiedIsThere: isThere))
             }
         }
         durable = nil

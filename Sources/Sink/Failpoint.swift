@@ -26,6 +26,12 @@ public enum Failpoint: String, Sendable, CaseIterable {
         "sink.after_checkpoint_rename_before_directory_sync"
     /// The commit is durable and the source has not been told.
     case afterCheckpointBeforeFeedback = "sink.after_checkpoint_before_feedback"
+    /// The rows of a lane's chunk are on the target; nothing says so yet.
+    case chunkBeforeRecord = "sink.chunk_before_record"
+    /// A chunk and what says so are written, and not committed.
+    case chunkBeforeCommit = "sink.chunk_before_commit"
+    /// A chunk is committed.
+    case chunkAfterCommit = "sink.chunk_after_commit"
     /// A file is full and synced; its successor does not exist.
     case rotationBeforeCreate = "sink.rotation_before_create"
     /// The successor of a full file exists and is empty.
