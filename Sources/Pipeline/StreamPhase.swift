@@ -22,9 +22,13 @@ extension TaskRunner {
         control: borrowing Connection,
         retry: inout RetryPolicy
     ) throws -> StreamEnding {
-        var start = checkpoint
+        var start = try forget(checkpoint, in: sink, control: control)
+        if start.snapshot == .complete {
+            run.checkpoint = start
+            start = try beginAddition(sink: sink, run: &run, control: control) ?? start
+        }
         let watch = try CatalogWatch(
-            known: checkpoint.relations,
+            known: start.relations,
             selection: options.tables,
             on: control
         )
@@ -45,6 +49,7 @@ extension TaskRunner {
             until: until,
             types: Self.types(of: start.relations, known: start.types, on: control),
             statusInterval: Self.statusInterval(on: control),
+            arrived: run.arrived,
             runner: self
         )
         let monitor = SourceMonitor(
@@ -65,6 +70,13 @@ extension TaskRunner {
         }
         let ending = try session.join { board.beat(.sink) }
         if let refusal = monitor.refusal(durable: session.position.durable) { throw refusal }
+        if !stop.isRequested { try step(&run, sink: sink, facts: facts) }
+        while ending == .reachedUntil, run.addition != nil, !stop.isRequested {
+            try finishAlone(&run, sink: sink, facts: facts)
+            if let until = run.until, let now = run.checkpoint, now.position < until {
+                return .stopped
+            }
+        }
         return ending
     }
 
@@ -97,19 +109,53 @@ extension TaskRunner {
         guard baseline.losses.isEmpty else { return }
         let wanted = Set(baseline.relations.map(\.oid))
         let tables = try SourceCatalog.tables(options.tables, measured: false, on: control)
-        for table in tables where !wanted.contains(table.relation.oid) {
-            log.warning(
-                """
-                \(table.relation.qualifiedName) is new since the snapshot and is not taken: \
-                its existing rows would be missing. A new task takes it
-                """
-            )
-        }
         try ensurePublication(
             of: tables.filter { wanted.contains($0.relation.oid) },
             isUnderWay: true,
             on: control
         )
+    }
+
+    /// Takes the tables that the settings do not take any more out of the checkpoint, before they
+    /// leave the publication: what is written to them from then on never comes.
+    private func forget(
+        _ checkpoint: Checkpoint,
+        in sink: any Sink,
+        control: borrowing Connection
+    ) throws -> Checkpoint {
+        guard checkpoint.snapshot == .complete else { return checkpoint }
+        let baseline = try CatalogWatch(
+            known: checkpoint.relations,
+            selection: options.tables,
+            on: control
+        ).baseline
+        let taken = Set(baseline.relations.map(\.oid))
+        let gone = checkpoint.relations.filter { !taken.contains($0.oid) }
+        guard !gone.isEmpty, !taken.isEmpty else { return checkpoint }
+        for notice in baseline.notices { log.notice("\(notice)") }
+        var less = checkpoint
+        less.relations.removeAll { !taken.contains($0.oid) }
+        less.copies.removeAll { !taken.contains($0.oid) }
+        try sink.commit(less)
+        return less
+    }
+
+    /// Goes on with an addition once the stream has come to its end.
+    private func finishAlone(
+        _ run: inout RunState,
+        sink: any Sink,
+        facts: ServerFacts
+    ) throws {
+        let durable = run.checkpoint?.position ?? .zero
+        while !isAdditionDue(&run, durable: durable) {
+            if stop.isRequested { throw CancellationError() }
+            board.beat(.sink)
+            if try writeCopied(run, durable: durable, to: sink) { continue }
+            run.arrived.wait(for: .milliseconds(100))
+            try sink.idle()
+            publish(sink.statistics)
+        }
+        try step(&run, sink: sink, facts: facts)
     }
 
     private func drain(
@@ -123,9 +169,22 @@ extension TaskRunner {
         var unfinished = 0
         while !session.queue.isDrained {
             board.beat(.sink)
-            if stop.isRequested || isOutdated { session.stop.request() }
+            let durable = session.position.durable
+            let isStreaming = run.checkpoint?.snapshot == .complete
+            if stop.isRequested || isStreaming && isOutdated
+                || isAdditionDue(&run, durable: durable)
+            {
+                session.stop.request()
+            }
+            let isWaiting = gate.waitingCommit != nil
+            let wasCopied = try writeCopied(run, durable: durable, to: sink)
             if monitor.refusal(durable: session.position.durable) != nil { session.stop.request() }
-            guard let batch = session.queue.next(within: .milliseconds(100)) else {
+            let patience: Duration = wasCopied ? .zero : .milliseconds(100)
+            guard let batch = session.queue.next(within: patience) else {
+                if isWaiting {
+                    try tellWait(&run, to: sink)
+                    unfinished = 0
+                }
                 try sink.idle()
                 publish(sink.statistics)
                 continue
@@ -209,10 +268,11 @@ struct StreamSession {
         until: LSN?,
         types: TypeCatalog,
         statusInterval: Duration,
+        arrived: Wakeup,
         runner: TaskRunner
     ) throws {
         let options = runner.options
-        let queue = BatchQueue(capacity: 1)
+        let queue = BatchQueue(capacity: 1, arrived: arrived)
         let position = StreamPosition(start: start.position, wakeup: queue.consumerMoved)
         let stop = StopSignal()
         (self.queue, self.position, self.stop) = (queue, position, stop)
@@ -242,6 +302,7 @@ struct StreamSession {
                 isBaselineProvisional: provisional,
                 policy: policy,
                 types: types,
+                gate: runner.gate,
                 resolveTypes: { oids in
                     let connection = try Connection.open(options.source.for(.catalog), stop: stop)
                     return try SourceCatalog.types(oids, on: connection)

@@ -20,6 +20,8 @@ import Synchronization
 public final class TaskRunner: Sendable {
     /// The options as they are now; the next attempt takes them.
     let live: LiveOptions
+    /// Where changes wait for the rows of tables that are added.
+    let gate = CopyGate()
     /// The options of the attempt that is under way.
     private let frozen: Mutex<LiveOptions.State>
     var options: TaskOptions { frozen.withLock { $0.options } }
@@ -96,24 +98,34 @@ public final class TaskRunner: Sendable {
         var retry = RetryPolicy(limit: live.current.retryFor)
         var run = RunState()
         var sink: (any Sink)?
-        defer { if let sink { closeQuietly(sink) } }
+        defer {
+            abandonAddition(&run, sink: sink)
+            if let sink { closeQuietly(sink) }
+        }
         while !stop.isRequested {
             do {
                 let now = live.snapshot
                 frozen.withLock { $0 = now }
+                if run.version != now.streamVersion { run.mayAdd = true }
+                run.version = now.streamVersion
                 let ready = try sink ?? makeSink(supervisor)
                 try prepare(ready, isNew: sink == nil, run: &run)
                 sink = ready
                 if try attempt(sink: ready, run: &run, retry: &retry) == .finished { return }
                 // Other tables may have other names there.
+                if isOutdated { abandonAddition(&run, sink: ready) }
                 if isOutdated, ready.keepsCheckpoint {
                     sink = nil
                     try ready.close()
                 }
             } catch {
+                // The server may take a moment to let go of the slot between two sessions.
+                if (error as? WalrelayError)?.code != "slot.in_use" {
+                    abandonAddition(&run, sink: sink)
+                }
                 // What a sink holds after a failure only the sink itself knows: it is opened anew
                 // and says so. One that keeps no checkpoint has nothing to say.
-                if let failed = sink, failed.keepsCheckpoint {
+                if let failed = sink, failed.keepsCheckpoint, run.addition == nil {
                     closeQuietly(failed)
                     sink = nil
                 }
@@ -124,7 +136,7 @@ public final class TaskRunner: Sendable {
 
     private func prepare(_ sink: any Sink, isNew: Bool, run: inout RunState) throws {
         if !isNew {
-            try sink.rollback()
+            try run.addition == nil ? sink.rollback() : sink.dropUnfinished()
             return
         }
         var checkpoint = try sink.open()
@@ -213,6 +225,16 @@ struct RunState {
     var isChecked = false
     /// Whether this run has begun a snapshot that is not whole in the sink.
     var isSnapshotUnfinished = false
+    /// The tables that are copied beside the stream.
+    var addition: TableAddition?
+    /// Whether tables that are lacking are to be added: not after a fault, until the settings change.
+    var mayAdd = true
+    /// When that is tried again by itself.
+    var addAgainAt: ContinuousClock.Instant?
+    /// Which settings the stream runs under.
+    var version = 0
+    /// Rings for batches, of the stream and of an addition.
+    let arrived = Wakeup()
     /// Whether the relations were read from the catalog later than the position: the stream then
     /// says what they looked like.
     var isBaselineProvisional = false

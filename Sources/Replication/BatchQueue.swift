@@ -18,12 +18,15 @@ public final class BatchQueue: Sendable {
 
     private let state = Mutex(State())
     private let capacity: Int
-    private let batchArrived = Wakeup()
+    private let batchArrived: Wakeup
     /// Rings when there is room again, and whenever the consumer has news for the reader.
     public let consumerMoved = Wakeup()
 
     /// A queue that holds at most `capacity` batches, at least one.
-    public init(capacity: Int) {
+    ///
+    /// Whoever takes from several queues gives them one bell, `arrived`.
+    public init(capacity: Int, arrived: Wakeup = Wakeup()) {
+        batchArrived = arrived
         self.capacity = max(1, capacity)
     }
 

@@ -154,6 +154,8 @@ public struct StreamReader: ~Copyable {
                     try waitForNews()
                 }
             }
+        } catch let wait as CopyAwaited {
+            return try awaitCopy(wait)
         } catch let error as WalrelayError where error.exit == .refused {
             // What was committed before the refused transaction still goes to the sink.
             assembler.dropUnfinishedTransaction()
@@ -299,6 +301,23 @@ public struct StreamReader: ~Copyable {
     }
 
     // MARK: Waiting
+
+    /// Waits, with the session open, until the stream is to begin anew: nothing is received, as
+    /// while the queue is full. What came of the transaction that waits comes again.
+    private mutating func awaitCopy(_ wait: CopyAwaited) throws -> StreamEnding {
+        assembler.dropAwaitingTransaction()
+        tellNotices()
+        if pending == nil, assembler.hasBoundary { _ = closeBatch() }
+        while !stop.isRequested {
+            beat()
+            // Not before all that is whole is on its way: then the rest is to be given up.
+            if offerPending() { assembler.gate?.wait(with: wait.commit) }
+            try confirm()
+            queue.consumerMoved.wait(for: min(.milliseconds(100), options.statusInterval))
+        }
+        assembler.gate?.passed()
+        return try drainAndEnd(.stopped)
+    }
 
     /// Sleeps until the server sends, the sink moves, a stop comes or something of ours is due.
     private mutating func waitForNews() throws {
