@@ -66,7 +66,8 @@ struct RunCommand: AsyncParsableCommand {
             stop: stop,
             log: log,
             makeSink: { supervisor in
-                let now = live.current
+                var now = live.current
+                now.tables = liveOptions.current.tables
                 return try SinkAssembly.sink(now, live: live, database: database, log: log)(
                     supervisor
                 )

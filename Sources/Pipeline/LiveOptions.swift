@@ -54,9 +54,12 @@ public final class LiveOptions: Sendable {
         if limits != batchLimits.current { batchLimits.replace(limits) }
     }
 
-    /// Has the stream begun anew from the sink's checkpoint, with the same options.
-    func beginStreamAnew() {
-        state.withLock { $0.streamVersion += 1 }
+    /// Puts former tables back, where none of the new ones is there.
+    func keep(_ tables: TableSelection) {
+        state.withLock { state in
+            state.options.tables = tables
+            state.streamVersion += 1
+        }
     }
 }
 

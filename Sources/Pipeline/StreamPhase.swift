@@ -22,6 +22,9 @@ extension TaskRunner {
         control: borrowing Connection,
         retry: inout RetryPolicy
     ) throws -> StreamEnding {
+        if checkpoint.snapshot == .complete, try keepsFormerTables(&run, on: control) {
+            return .stopped
+        }
         var start = try forget(checkpoint, in: sink, control: control)
         if start.snapshot == .complete {
             run.checkpoint = start
@@ -138,6 +141,31 @@ extension TaskRunner {
         less.copies.removeAll { !taken.contains($0.oid) }
         try sink.commit(less)
         return less
+    }
+
+    /// Keeps to the former tables where settings that were reloaded name none that is there; returns
+    /// whether that is so, and the stream is to begin anew.
+    private func keepsFormerTables(
+        _ run: inout RunState,
+        on control: borrowing Connection
+    ) throws -> Bool {
+        let tables = options.tables
+        guard let former = run.tables, former != tables,
+            try SourceCatalog.tables(tables, measured: false, on: control).isEmpty
+        else {
+            run.tables = tables
+            return false
+        }
+        let error = WalrelayError(
+            "tables.none",
+            exit: .settings,
+            "tables.include names no table that can be replicated; the former tables stay",
+            hint: "correct tables.include and reload"
+        )
+        board.record(error)
+        log.error("\(error.message)", metadata: ["code": "\(error.code)", "try": "\(error.hint)"])
+        live.keep(former)
+        return true
     }
 
     /// Goes on with an addition once the stream has come to its end.

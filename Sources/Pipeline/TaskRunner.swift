@@ -225,6 +225,8 @@ struct RunState {
     var isChecked = false
     /// Whether this run has begun a snapshot that is not whole in the sink.
     var isSnapshotUnfinished = false
+    /// What the settings took when the stream was begun last.
+    var tables: TableSelection?
     /// The tables that are copied beside the stream.
     var addition: TableAddition?
     /// Whether tables that are lacking are to be added: not after a fault, until the settings change.
