@@ -36,6 +36,10 @@ public struct Checkpoint: Sendable, Equatable, Codable {
     ///
     /// One that was dropped and made again under the same name has another.
     public var publicationOID: UInt32?
+    /// The source's timeline when the position was reached; `nil` where it was not noted.
+    ///
+    /// A promoted standby writes a timeline of its own from where it was.
+    public var timeline: UInt32?
     /// The relations as last seen before `position`, in the order of their OIDs.
     public var relations: [Relation]
     /// The types of the relations' columns that are not built in.
@@ -57,6 +61,7 @@ public struct Checkpoint: Sendable, Equatable, Codable {
         relations: [Relation],
         types: [TypeEntry] = [],
         publicationOID: UInt32? = nil,
+        timeline: UInt32? = nil,
         copies: [TableCopy] = []
     ) {
         self.task = task
@@ -69,6 +74,7 @@ public struct Checkpoint: Sendable, Equatable, Codable {
         self.relations = relations
         self.types = types
         self.publicationOID = publicationOID
+        self.timeline = timeline
         self.copies = copies
     }
 
@@ -121,6 +127,7 @@ extension Checkpoint {
             relations: try values.decode([Relation].self, forKey: .relations),
             types: try values.decode([TypeEntry].self, forKey: .types),
             publicationOID: try values.decodeIfPresent(UInt32.self, forKey: .publicationOID),
+            timeline: try values.decodeIfPresent(UInt32.self, forKey: .timeline),
             copies: try values.decodeIfPresent([TableCopy].self, forKey: .copies) ?? []
         )
     }

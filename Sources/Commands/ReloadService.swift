@@ -76,13 +76,10 @@ struct ReloadService: Service {
         var reload = SettingsReload(from: settings.current, to: read)
         takeHTTP(&reload)
         do {
-            var next = try reload.settings.taskOptions(live: settings)
-            next.until = options.current.until
+            let next = try reload.settings.taskOptions(live: settings)
             settings.replace(reload.settings)
-            output.set(
-                format: reload.settings.log.format == .json ? .json : .text,
-                level: Logger.Level(rawValue: reload.settings.log.level.rawValue) ?? .info
-            )
+            output.format = reload.settings.log.format == .json ? .json : .text
+            output.level = Logger.Level(rawValue: reload.settings.log.level.rawValue) ?? .info
             options.replace(next)
         } catch {
             return refuse(error)

@@ -22,6 +22,23 @@ struct RunCommand: AsyncParsableCommand {
             Checks the prerequisites, makes the publication and the slot where they are absent, \
             copies the tables once and then streams every committed change. SIGTERM and SIGINT \
             bring what was received to the sink and end the run with exit code 0.
+
+            Goes on from where the sink is; a table is not copied again. Progress is shown on a \
+            terminal, log lines on standard error elsewhere. What is unreachable is tried again \
+            for as long as retry.for says; any other end is an error with what to try next, and \
+            the exit codes are those of `walrelay --help`.
+
+            A run that ends with exit code 74 has found that changes are lost: the slot is gone, \
+            was given up or was made anew, or the publication was. Going on takes a new snapshot, \
+            which --resnapshot asks for. It drops the slot that does not fit, never one in use. \
+            Files and topics keep what they have, and get all rows again behind it; tables of \
+            another PostgreSQL are emptied first, or merged into with ifNotEmpty: merge. Where \
+            all fits it changes nothing. A run of it that is interrupted is gone on with by a \
+            plain run.
+
+            EXAMPLES
+              walrelay run --config /etc/walrelay/orders.yaml
+              walrelay run --config orders.yaml --until now
             """
     )
 
@@ -29,9 +46,19 @@ struct RunCommand: AsyncParsableCommand {
 
     @Option(
         name: .long,
-        help: "End once everything up to the position is durable: now, or an LSN like 16/B374D848."
+        help: "End once everything up to the position is durable: now, or an LSN like 16/B374D848.",
+        completion: .list(["now"])
     )
     var until: UntilOption?
+
+    @Flag(
+        name: .long,
+        help: """
+            Take a new snapshot if the slot is lost or does not fit the sink's checkpoint; \
+            otherwise go on as without it.
+            """
+    )
+    var resnapshot = false
 
     func run() async throws {
         ReloadService.prepare()
@@ -40,16 +67,17 @@ struct RunCommand: AsyncParsableCommand {
             format: settings.log.format == .json ? .json : .text,
             environment: ProcessInfo.processInfo.environment
         )
-        defer { output.flush() }
-        output.set(
-            format: settings.log.format == .json ? .json : .text,
-            level: Logger.Level(rawValue: settings.log.level.rawValue) ?? .info
-        )
         let log = Self.logger(settings, output: output)
+        try await LogEnding.saying(to: log, output) { try await run(settings, log, output) }
+    }
+
+    private func run(_ settings: Settings, _ log: Logger, _ output: LogOutput) async throws {
+        log.notice("walrelay \(walrelayVersion) begins", metadata: ["pid": "\(getpid())"])
         for warning in settings.warnings { log.warning("\(warning)") }
         let live = LiveSettings(settings)
         var options = try settings.taskOptions(live: live)
         options.until = until?.until
+        options.resnapshot = resnapshot
         let board = StatusBoard(
             task: settings.task,
             version: walrelayVersion,
@@ -84,7 +112,12 @@ struct RunCommand: AsyncParsableCommand {
             stop.request()
             watch.waitForEnd()
         }
-        let http = try Self.httpService(settings.http, board: board, log: log)
+        let http = try Self.httpService(
+            settings.http,
+            board: board,
+            ask: { liveOptions.ask(for: $0) },
+            log: log
+        )
         let notifier = SystemdNotifier(
             board: board,
             logger: log,
@@ -100,17 +133,17 @@ struct RunCommand: AsyncParsableCommand {
             stop: stop,
             log: log
         )
+        let reporter = LogReporter(board: board, logger: log, output: output)
         try await Self.serve(
-            PipelineService(runner: runner, stop: stop),
-            beside: [http, notifier, reload],
+            PipelineService(runner: runner, stop: stop, log: log),
+            beside: [http, notifier, reload, reporter],
             log: log
         )
     }
 
     static func logger(_ settings: Settings, output: LogOutput) -> Logger {
-        var log = Logger(label: "walrelay") { label in
-            LineLogHandler(label: label, output: output)
-        }
+        output.level = Logger.Level(rawValue: settings.log.level.rawValue) ?? .info
+        var log = Logger(label: "walrelay") { _ in LineLogHandler(output: output) }
         log[metadataKey: "task"] = "\(settings.task)"
         return log
     }
@@ -118,6 +151,7 @@ struct RunCommand: AsyncParsableCommand {
     private static func httpService(
         _ http: Settings.HTTP,
         board: StatusBoard,
+        ask: @escaping @Sendable ([TableName]) -> Void,
         log: Logger
     ) throws -> HealthService {
         let address = ListenAddress(http)
@@ -127,6 +161,7 @@ struct RunCommand: AsyncParsableCommand {
             listen: address,
             access: try HTTPAssembly.access(http, log: log),
             board: board,
+            ask: ask,
             logger: log
         )
     }
@@ -162,11 +197,13 @@ struct RunCommand: AsyncParsableCommand {
 struct PipelineService: Service {
     let runner: TaskRunner
     let stop: StopSignal
+    let log: Logger
 
     func run() async throws {
         try await withTaskCancellationOrGracefulShutdownHandler {
             try await onOwnThread(named: "pipeline") { [runner] in try runner.run() }
         } onCancelOrGracefulShutdown: {
+            log.notice("asked to stop: what was received goes to the sink")
             stop.request()
         }
     }

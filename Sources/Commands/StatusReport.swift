@@ -11,8 +11,12 @@ enum StatusReport {
     /// Lines of a label and what is known; ends in a line feed.
     static func text(_ status: TaskStatus) -> String {
         var rows = [["task", "\(status.task), \(status.phase.rawValue)"]]
+        if let standby = status.standby {
+            rows.append(["standby", "since \(standby.since), \(standby.text)"])
+        }
         rows.append(["source", source(status.source)])
         rows.append(["slot", slot(status.source)])
+        if let warning = status.source.retention?.warning { rows.append(["warning", warning]) }
         rows.append(["publication", status.source.publication ?? "-"])
         rows.append(["lag", lag(status)])
         rows.append(["rate", rate(status.stream)])

@@ -46,7 +46,7 @@ public struct Walrelay: AsyncParsableCommand {
         version: walrelayVersion,
         subcommands: [
             CheckCommand.self, RunCommand.self, StatusCommand.self, SlotsCommand.self,
-            TeardownCommand.self, VerifyCommand.self, BatchCommand.self,
+            SnapshotCommand.self, TeardownCommand.self, VerifyCommand.self, BatchCommand.self,
         ]
     )
 
@@ -108,6 +108,7 @@ public struct Walrelay: AsyncParsableCommand {
             writeError(TerminalText.error(error))
             return error.exit.rawValue
         }
+        if let ended = error as? LogEnding.Logged { return ended.exit.rawValue }
         let code = exitCode(for: error)
         let message = Self.onOneLine(CommandLine.arguments, in: fullMessage(for: error))
             .withoutPasswords.shownInLines

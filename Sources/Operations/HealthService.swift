@@ -25,18 +25,20 @@ public struct HealthService: Service {
     ///     until ``reload(listen:access:)`` says where.
     ///   - access: who is answered.
     ///   - board: what is shown.
+    ///   - ask: takes the wish for tables to be copied once more; must not wait for anything.
     ///   - logger: told where the server listens.
     ///   - onListening: called with the address and the true port once connections are accepted.
     public init(
         listen: ListenAddress?,
         access: HTTPAccess = HTTPAccess(),
         board: StatusBoard,
+        ask: (@Sendable ([TableName]) -> Void)? = nil,
         logger: Logger,
         onListening: @escaping @Sendable (ListenAddress) -> Void = { _ in }
     ) {
         self.init(
             listen: listen,
-            routes: HealthRoutes(board: board, access: access),
+            routes: HealthRoutes(board: board, access: access, ask: ask),
             logger: logger,
             onListening: onListening
         )

@@ -41,6 +41,14 @@ enum LogText {
         return quoted + "\""
     }
 
+    /// The text as `shown` has it: whole, cut to the limit, or to an eighth of it where escapes make
+    /// it much longer than it is.
+    static func fitting(_ text: String, _ shown: (String) -> String) -> String {
+        let whole = shown(bounded(text))
+        guard whole.utf8.count > 2 * byteLimit else { return whole }
+        return shown(bounded(text, byteLimit: byteLimit / 8))
+    }
+
     /// At most so many bytes, cut between characters and marked where cut.
     static func bounded(_ text: String, byteLimit: Int = byteLimit) -> String {
         guard text.utf8.count > byteLimit else { return text }
@@ -52,6 +60,20 @@ enum LogText {
             kept.unicodeScalars.append(scalar)
         }
         return kept + "…"
+    }
+
+    /// A time in its two largest units: `12 s`, `4 min 10 s`, `1 h`.
+    static func span(_ milliseconds: Int64) -> String {
+        let seconds = max(0, milliseconds / 1000)
+        guard seconds > 0 else { return "\(max(0, milliseconds)) ms" }
+        let units: [(size: Int64, name: String)] = [
+            (86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"),
+        ]
+        let first = units.firstIndex { seconds >= $0.size } ?? units.count - 1
+        return units[first...].prefix(2).enumerated().compactMap { position, unit in
+            let count = position == 0 ? seconds / unit.size : seconds % units[first].size / unit.size
+            return count > 0 ? "\(count) \(unit.name)" : nil
+        }.joined(separator: " ")
     }
 
     private static func isBare(_ byte: UInt8) -> Bool {

@@ -83,6 +83,36 @@ enum MetricNames {
         .gauge,
         "WAL that the server keeps because of the slot."
     )
+    static let walStatus = Metric(
+        "walrelay_slot_wal_status",
+        .gauge,
+        "1 for the slot's wal_status, 0 for the others (13 and later)."
+    )
+    static let slotSafe = Metric(
+        "walrelay_slot_safe_wal_bytes",
+        .gauge,
+        "WAL that may still be written before the slot is lost (13 and later, with a limit)."
+    )
+    static let slotBound = Metric(
+        "walrelay_slot_bound_bytes",
+        .gauge,
+        "What the slot may hold back, by bound: warning, stop, and limit of the server."
+    )
+    static let slotForecast = Metric(
+        "walrelay_slot_forecast_seconds",
+        .gauge,
+        "Time until the slot reaches the next bound; absent while what it holds back does not grow."
+    )
+    static let slotWarning = Metric(
+        "walrelay_slot_retention_warning",
+        .gauge,
+        "1 while what the slot holds back is warned of."
+    )
+    static let walRate = Metric(
+        "walrelay_source_wal_bytes_per_second",
+        .gauge,
+        "WAL that the source writes, over the last five minutes."
+    )
 
     static let snapshotTables = Metric(
         "walrelay_snapshot_tables",

@@ -52,6 +52,32 @@ struct Metrics {
         out.add(MetricNames.lagBytes, status.source.lagBytes.map(Double.init))
         out.add(MetricNames.lagSeconds, status.stream.lagMilliseconds.map { Double($0) / 1000 })
         out.add(MetricNames.retained, status.source.retainedBytes.map(Double.init))
+        addSlot(to: &out)
+    }
+
+    private func addSlot(to out: inout PrometheusText) {
+        if let current = status.source.walStatus {
+            let known = ["reserved", "extended", "unreserved", "lost"]
+            out.add(
+                MetricNames.walStatus,
+                (known.contains(current) ? known : known + [current]).map {
+                    ([("status", $0)], $0 == current ? 1 : 0)
+                }
+            )
+        }
+        guard let retention = status.source.retention else { return }
+        let bounds = [
+            ("warning", retention.warningBytes), ("stop", retention.stopBytes),
+            ("limit", retention.limitBytes),
+        ]
+        out.add(
+            MetricNames.slotBound,
+            bounds.compactMap { name, bytes in bytes.map { ([("bound", name)], Double($0)) } }
+        )
+        out.add(MetricNames.slotSafe, retention.safeBytes.map(Double.init))
+        out.add(MetricNames.slotForecast, retention.forecastSeconds.map(Double.init))
+        out.add(MetricNames.slotWarning, retention.warning == nil ? 0 : 1)
+        out.add(MetricNames.walRate, retention.walBytesPerSecond.map(Double.init))
     }
 
     private func addSnapshot(to out: inout PrometheusText) {

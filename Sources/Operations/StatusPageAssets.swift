@@ -26,7 +26,7 @@ enum StatusPageAssets {
         .phase{padding:.1rem .6rem;border-radius:1rem;border:1px solid currentColor;
         color:var(--accent)}
         .phase.streaming{color:var(--good)}.phase.failed{color:var(--bad)}
-        .phase.reconnecting,.phase.stopping{color:var(--warn)}
+        .phase.reconnecting,.phase.stopping,.phase.standby{color:var(--warn)}
         .alarm,.error{border:1px solid var(--bad);border-radius:8px}
         .alarm{padding:.75rem 1rem;color:var(--bad)}
         .error p{margin:0;overflow-wrap:anywhere}.hint:empty{display:none}

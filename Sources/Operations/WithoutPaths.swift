@@ -76,6 +76,13 @@ extension TaskStatus {
             status.lastError?.message = error.message.withoutPaths
             status.lastError?.hint = error.hint.withoutPaths
         }
+        for index in status.warnings.indices {
+            status.warnings[index].text = status.warnings[index].text.withoutPaths
+        }
+        for index in status.recentErrors.indices {
+            status.recentErrors[index].message = status.recentErrors[index].message.withoutPaths
+            status.recentErrors[index].hint = status.recentErrors[index].hint.withoutPaths
+        }
         for case (let name, .text(let text)) in status.sink.details {
             status.sink.details[name] = .text(text.withoutPaths)
         }

@@ -31,6 +31,22 @@ extension TaskRunner {
         }
     }
 
+    /// Notes in the checkpoint which tables are wanted once more, so that the wish outlives a kill.
+    private func noteAsked(_ run: inout RunState, in sink: any Sink) throws {
+        guard var checkpoint = run.checkpoint else { return }
+        for name in live.takeAsked().sorted() {
+            do throws(WalrelayError) {
+                try checkpoint.ask(for: name)
+            } catch {
+                board.record(error)
+                log.error("\(error.message)", metadata: Self.metadata(error))
+            }
+        }
+        try sink.commit(checkpoint)
+        run.checkpoint = checkpoint
+        run.mayAdd = true
+    }
+
     /// Begins with the tables that the settings take and the checkpoint lacks; a fault is told and
     /// leaves the task without them.
     ///
@@ -40,6 +56,7 @@ extension TaskRunner {
         run: inout RunState,
         control: borrowing Connection
     ) throws -> Checkpoint? {
+        if run.addition == nil, live.hasAsked { try noteAsked(&run, in: sink) }
         guard let checkpoint = run.checkpoint, checkpoint.snapshot == .complete,
             run.addition == nil, run.mayAdd
         else { return run.checkpoint }
@@ -201,7 +218,7 @@ extension TaskRunner {
             (run.mayAdd, run.addAgainAt) = (true, nil)
             return true
         }
-        guard let addition = run.addition else { return false }
+        guard let addition = run.addition else { return live.hasAsked }
         if addition.isCopying {
             guard addition.hasEnded, addition.work.queue.isDrained else { return gate.mayPass }
             let point = addition.work.taken?.point ?? .zero

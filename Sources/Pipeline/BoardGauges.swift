@@ -19,6 +19,11 @@ struct BoardClock: Sendable {
         monotonic: { nanoseconds(of: CLOCK_MONOTONIC) },
         unixMicroseconds: { Int64(clamping: nanoseconds(of: CLOCK_REALTIME) / 1000) }
     )
+
+    /// The present moment as the status writes it.
+    var timestamp: String {
+        UTCTimestamp(unixMilliseconds: unixMicroseconds() / 1000).description
+    }
 }
 
 private func nanoseconds(of clock: clockid_t) -> UInt64 {

@@ -10,7 +10,7 @@
 // Where the tables or the decisions about the stream have changed, the stream that runs ends at
 // the next transaction's end, as for a stop, and the next attempt begins it under the new ones.
 
-import ChangeModel
+public import ChangeModel
 import Replication
 import Synchronization
 
@@ -22,6 +22,8 @@ public final class LiveOptions: Sendable {
         var version = 0
         /// Counts the changes of what a stream is begun with: tables, and decisions about changes.
         var streamVersion = 0
+        /// Tables that are wanted once more.
+        var asked: Set<TableName> = []
     }
 
     private let state: Mutex<State>
@@ -48,10 +50,26 @@ public final class LiveOptions: Sendable {
             if new.tables != old.tables || new.policy != old.policy { state.streamVersion += 1 }
             state.options = new
             (state.options.task, state.options.snapshot) = (old.task, old.snapshot)
-            state.options.until = old.until
+            (state.options.until, state.options.resnapshot) = (old.until, old.resnapshot)
             return state.options.streamLimits
         }
         if limits != batchLimits.current { batchLimits.replace(limits) }
+    }
+
+    /// Has tables copied once more, beside the stream.
+    public func ask(for tables: [TableName]) {
+        state.withLock { $0.asked.formUnion(tables) }
+    }
+
+    /// Whether somebody has asked for tables.
+    var hasAsked: Bool { state.withLock { !$0.asked.isEmpty } }
+
+    /// The tables that were asked for, which this forgets.
+    func takeAsked() -> Set<TableName> {
+        state.withLock { state in
+            defer { state.asked = [] }
+            return state.asked
+        }
     }
 
     /// Puts former tables back, where none of the new ones is there.

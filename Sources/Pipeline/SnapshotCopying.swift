@@ -22,7 +22,7 @@ extension TaskRunner {
         var soFar = soFar
         for table in tables { tellWhole(table, soFar.checkpoint.copy(of: table.relation.oid)) }
         let pace = soFar.pace
-        let queue = BatchQueue(capacity: 2)
+        let queue = BatchQueue(capacity: 2, pressure: board.backPressure)
         let stopWorkers = StopSignal()
         let isImported = Atomic(false)
         let copier = SnapshotCopier(
@@ -116,8 +116,9 @@ extension TaskRunner {
     ) throws {
         while !queue.isDrained {
             board.beat(.sink)
+            try turn.verify()
             meanwhile()
-            if stop.isRequested { throw CancellationError() }
+            if stop.isRequested || slots.isRaised { throw CancellationError() }
             guard let batch = queue.next(within: .milliseconds(100)) else {
                 // Workers that read a long row or wait for a lock are alive as long as their
                 // connections are, those of their lanes too; all have limits of their own.
@@ -127,7 +128,8 @@ extension TaskRunner {
                 try commit(&soFar, to: sink)
                 continue
             }
-            if !batch.changes.isEmpty { try sink.write(batch) }
+            if !batch.changes.isEmpty { try board.measureSink { try sink.write(batch) } }
+            supervisor.sinkSucceeded()
             soFar.note(batch)
             board.addChanges(batch.changes.count, transactions: 0)
             publish(sink.statistics)
@@ -140,7 +142,9 @@ extension TaskRunner {
     private func commit(_ soFar: inout CopiedSoFar, to sink: any Sink) throws {
         let begun = ContinuousClock.now
         guard soFar.isDue(at: begun) else { return }
-        try sink.commit(soFar.checkpoint)
+        try board.measureSink { try sink.commit(soFar.checkpoint) }
+        supervisor.sinkSucceeded()
+        board.noteCommit()
         soFar.committed(at: .now, begun: begun)
     }
 

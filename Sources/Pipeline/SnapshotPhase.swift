@@ -25,6 +25,7 @@ extension TaskRunner {
         retry: inout RetryPolicy
     ) throws -> Checkpoint {
         if options.snapshot != .never { enter(.snapshotting) }
+        let began = ContinuousClock.now
         let goesOn = run.checkpoint?.goesOn ?? false
         if goesOn, let former = run.checkpoint {
             try sink.resumeSnapshot(former)
@@ -45,14 +46,18 @@ extension TaskRunner {
         let taken = try SlotSnapshot.take(
             slot: options.slot,
             slotExists: slotExists || options.snapshot == .only,
+            failover: options.failover,
             parameters: options.source,
             stop: stop,
             log: log,
             waiting: { [board] in board.beat(.sink) }
         )
+        if options.snapshot != .only { slots.expect(on: facts) }
         log.notice(
             "snapshot taken",
-            metadata: ["lsn": "\(taken.consistentPoint)", "tables": "\(tables.count)"]
+            metadata: [
+                "lsn": "\(taken.consistentPoint)", "tables": .stringConvertible(tables.count),
+            ]
         )
         if goesOn {
             try catchUp(
@@ -82,6 +87,7 @@ extension TaskRunner {
             // Without a slot nothing will bring what is there up to another point.
             let canGoOn = sink.keepsCheckpoint && (options.snapshot != .only || goesOn)
             if canGoOn || sink.showsUnfinishedSnapshots {
+                try turn.verify()
                 try sink.commit(canGoOn ? begun : Self.unreachable(begun))
             }
             try copy(
@@ -92,9 +98,12 @@ extension TaskRunner {
                 noting: CopiedSoFar(begun, isCommitted: canGoOn)
             )
         }
-        try sink.commit(done)
+        try turn.verify()
+        try board.measureSink { try sink.commit(done) }
+        supervisor.sinkSucceeded()
+        board.noteCommit()
         publish(sink.statistics)
-        log.notice("snapshot complete")
+        sayComplete(since: began)
         return done
     }
 
@@ -117,6 +126,24 @@ extension TaskRunner {
         var seen = begun
         seen.position = .zero
         return seen
+    }
+
+    private func sayComplete(since began: ContinuousClock.Instant) {
+        let snapshot = board.status.snapshot
+        let time = ContinuousClock.now - began
+        log.notice(
+            """
+            snapshot complete: \(Prose.count(snapshot.rowsDone, "row")) of \
+            \(Prose.count(snapshot.tables.count, "table")) in \(time.inTenths) s
+            """,
+            metadata: [
+                "figures": [
+                    "rows": .stringConvertible(snapshot.rowsDone),
+                    "tables": .stringConvertible(snapshot.tables.count),
+                    "afterMilliseconds": .stringConvertible(time.wholeMilliseconds),
+                ]
+            ]
+        )
     }
 
     /// The tables as the snapshot sees them; the same ones as before it was taken.

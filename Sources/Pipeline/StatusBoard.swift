@@ -5,6 +5,7 @@
 // here is touched per row, and nothing here blocks longer than the copy of one small value.
 
 public import ChangeModel
+public import Replication
 import Synchronization
 
 /// The living status of a task, and the pulse of its parts.
@@ -21,19 +22,13 @@ public final class StatusBoard: Sendable {
         case supervisor
     }
 
-    /// How often something happened since the process began.
-    public struct Counters: Sendable, Equatable {
-        /// Times that the phase became reconnecting.
-        public var reconnects = 0
-        /// Times that ``TaskStatus/lastError`` was set anew.
-        public var errors = 0
-    }
-
-    private struct Board: Sendable {
+    struct Board: Sendable {
         var status: TaskStatus
         var counters = Counters()
         var rate = RateWindow()
         var lag = LagGauge()
+        var trouble: Trouble?
+        var snapshotBegan: (at: UInt64, snapshot: TaskStatus.Snapshot)?
     }
 
     private final class Pulse: Sendable {
@@ -41,9 +36,12 @@ public final class StatusBoard: Sendable {
         let expected = Atomic<Int>(0)
     }
 
-    private let board: Mutex<Board>
+    /// Where readers of the source say that they wait for the sink.
+    public let backPressure = BackPressure()
+    let board: Mutex<Board>
     private let pulses: [Pulse]
-    private let clock: BoardClock
+    let clock: BoardClock
+    private let began: UInt64
 
     /// Creates a board for a task that has just begun; its phase is checking.
     public convenience init(task: String, version: String, sinkKind: String) {
@@ -51,7 +49,9 @@ public final class StatusBoard: Sendable {
     }
 
     init(task: String, version: String, sinkKind: String, clock: BoardClock) {
-        let status = TaskStatus(task: task, version: version, sinkKind: sinkKind)
+        var status = TaskStatus(task: task, version: version, sinkKind: sinkKind)
+        status.startedAt = clock.timestamp
+        self.began = clock.monotonic()
         self.board = Mutex(Board(status: status))
         self.pulses = Part.allCases.map { _ in Pulse() }
         self.clock = clock
@@ -67,7 +67,10 @@ public final class StatusBoard: Sendable {
                 board.counters.reconnects += 1
             }
             if let error = board.status.lastError, error != before.error {
-                board.counters.errors += 1
+                board.counters.count(error, at: clock.unixMicroseconds())
+            }
+            if board.status.phase == .snapshotting, before.phase != .snapshotting {
+                board.snapshotBegan = (now, board.status.snapshot)
             }
             board.lag.observe(pending: Self.isPending(board.status.stream), at: now)
         }
@@ -79,13 +82,31 @@ public final class StatusBoard: Sendable {
             code: error.code,
             message: error.message,
             hint: error.hint,
-            at: UTCTimestamp(unixMilliseconds: clock.unixMicroseconds() / 1000).description
+            at: clock.timestamp
         )
         update { status in
             status.lastError = failure
+            status.remember(failure)
             if let phase { status.phase = phase }
         }
     }
+
+    /// Sets a warning, which stands until it is taken back; one that stands gets the new text.
+    ///
+    /// May be called as often as the reason is looked at. Codes are those of the program, so there
+    /// are few: at most 32 stand at a time.
+    public func warn(_ code: String, _ text: String) {
+        let time = clock.timestamp
+        update { $0.warn(code, text, at: time) }
+    }
+
+    /// Takes a warning back; without effect where it does not stand.
+    public func clearWarning(_ code: String) {
+        update { status in status.warnings.removeAll { $0.code == code } }
+    }
+
+    /// The present moment as the status writes it.
+    var timestamp: String { clock.timestamp }
 
     /// A copy of the status; rate and lag are those of this moment.
     public var status: TaskStatus {
@@ -94,13 +115,9 @@ public final class StatusBoard: Sendable {
             var status = board.status
             status.stream.changesPerSecond = board.rate.perSecond(at: now)
             status.stream.lagMilliseconds = board.lag.milliseconds(at: now)
+            status.uptimeSeconds = Int((now > began ? now - began : 0) / 1_000_000_000)
             return status
         }
-    }
-
-    /// How often something happened since the process began.
-    public var counters: Counters {
-        board.withLock { $0.counters }
     }
 
     /// Counts changes that have become durable in the sink; called once a batch.

@@ -38,6 +38,7 @@ extension TaskRunner {
         start.relations = watch.baseline.relations
         for notice in watch.baseline.notices { log.notice("\(notice)") }
         start.publicationOID = try samePublication(as: start, on: control)
+        start.timeline = facts.timeline
         do {
             try ensurePublication(for: watch.baseline, on: control)
         } catch let error as WalrelayError where error.code == "publication.gap" {
@@ -59,11 +60,11 @@ extension TaskRunner {
             watch: watch,
             publicationOID: start.publicationOID,
             options: options,
-            board: board,
             facts: facts,
             log: log
         )
         defer { monitor.end() }
+        slots.expect(on: facts)
         board.update { $0.stream.durableLSN = checkpoint.position.description }
         do {
             try drain(session, into: sink, run: &run, monitor: monitor, retry: &retry)
@@ -197,6 +198,8 @@ extension TaskRunner {
         var unfinished = 0
         while !session.queue.isDrained {
             board.beat(.sink)
+            if slots.isRaised { throw CancellationError() }
+            try turn.verify()
             let durable = session.position.durable
             let isStreaming = run.checkpoint?.snapshot == .complete
             if stop.isRequested || isStreaming && isOutdated
@@ -217,7 +220,8 @@ extension TaskRunner {
                 publish(sink.statistics)
                 continue
             }
-            try sink.write(batch)
+            try board.measureSink { try sink.write(batch) }
+            supervisor.sinkSucceeded()
             if let checkpoint = batch.checkpoint {
                 try commit(checkpoint, of: batch, to: sink, session: session)
                 note(batch, durable: unfinished + batch.committedCount)
@@ -239,7 +243,10 @@ extension TaskRunner {
         to sink: any Sink,
         session: StreamSession
     ) throws {
-        try sink.commit(checkpoint)
+        try turn.verify()
+        try board.measureSink { try sink.commit(checkpoint) }
+        supervisor.sinkSucceeded()
+        board.noteCommit()
         Failpoint.hit(.afterCheckpointBeforeFeedback)
         session.position.advanceDurable(to: checkpoint.position)
         board.update { status in
@@ -300,7 +307,11 @@ struct StreamSession {
         runner: TaskRunner
     ) throws {
         let options = runner.options
-        let queue = BatchQueue(capacity: 1, arrived: arrived)
+        let queue = BatchQueue(
+            capacity: 1,
+            arrived: arrived,
+            pressure: runner.board.backPressure
+        )
         let position = StreamPosition(start: start.position, wakeup: queue.consumerMoved)
         let stop = StopSignal()
         (self.queue, self.position, self.stop) = (queue, position, stop)
@@ -348,7 +359,7 @@ struct StreamSession {
                 beat: { board.beat(.reader) }
             )
             // Not before: until the server streams, the slot may be another session's.
-            if start.snapshot == .complete { runner.enter(.streaming) }
+            if start.snapshot == .complete { runner.enter(.streaming, lsn: start.position) }
             return try reader.run()
         }
     }

@@ -8,6 +8,8 @@
 public struct TaskStatus: Sendable, Codable, Equatable {
     /// What the task is doing.
     public enum Phase: String, Sendable, Codable, CaseIterable {
+        /// Waits for the end of another daemon that runs the task; see ``TaskStatus/standby``.
+        case standby
         /// Looks at the prerequisites.
         case checking
         /// Copies the tables' existing rows.
@@ -26,6 +28,8 @@ public struct TaskStatus: Sendable, Codable, Equatable {
     public var task: String
     /// What the task is doing.
     public var phase: Phase
+    /// Whose end is waited for; nil in every phase but standby.
+    public var standby: Standby?
     /// The version of walrelay.
     public var version: String
     /// The server and the objects in it.
@@ -41,11 +45,20 @@ public struct TaskStatus: Sendable, Codable, Equatable {
     public var certificates: [Certificate]?
     /// The last error, mended or not; nil when there has been none.
     public var lastError: Failure?
+    /// What stands to be looked at, the oldest first; at most 32.
+    public var warnings: [Warning]
+    /// The errors of late, the newest first, each once with its count; at most 10.
+    public var recentErrors: [RecentError]
+    /// When the process began, as ISO 8601 in UTC with milliseconds.
+    public var startedAt: String?
+    /// Seconds since then.
+    public var uptimeSeconds: Int?
 
     /// Creates the status of a task that has just begun.
     public init(task: String, version: String, sinkKind: String) {
         self.task = task
         self.phase = .checking
+        self.standby = nil
         self.version = version
         self.source = Source()
         self.snapshot = Snapshot()
@@ -53,6 +66,33 @@ public struct TaskStatus: Sendable, Codable, Equatable {
         self.sink = Sink(kind: sinkKind)
         self.certificates = nil
         self.lastError = nil
+        self.warnings = []
+        self.recentErrors = []
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case task, phase, version, source, snapshot, stream, sink, certificates, lastError
+        case warnings, recentErrors, startedAt, uptimeSeconds, standby
+    }
+
+    /// Decodes a status; what a daemon of an earlier version does not say is as if unknown.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        task = try container.decode(String.self, forKey: .task)
+        phase = try container.decode(Phase.self, forKey: .phase)
+        standby = try container.decodeIfPresent(Standby.self, forKey: .standby)
+        version = try container.decode(String.self, forKey: .version)
+        source = try container.decode(Source.self, forKey: .source)
+        snapshot = try container.decode(Snapshot.self, forKey: .snapshot)
+        stream = try container.decode(Stream.self, forKey: .stream)
+        sink = try container.decode(Sink.self, forKey: .sink)
+        certificates = try container.decodeIfPresent([Certificate].self, forKey: .certificates)
+        lastError = try container.decodeIfPresent(Failure.self, forKey: .lastError)
+        warnings = try container.decodeIfPresent([Warning].self, forKey: .warnings) ?? []
+        recentErrors =
+            try container.decodeIfPresent([RecentError].self, forKey: .recentErrors) ?? []
+        startedAt = try container.decodeIfPresent(String.self, forKey: .startedAt)
+        uptimeSeconds = try container.decodeIfPresent(Int.self, forKey: .uptimeSeconds)
     }
 
     /// Encodes every key, what there is not as null.
@@ -60,6 +100,7 @@ public struct TaskStatus: Sendable, Codable, Equatable {
         var container = encoder.container(keyedBy: CodingKeys.self)
         try container.encode(task, forKey: .task)
         try container.encode(phase, forKey: .phase)
+        try container.encode(standby, forKey: .standby)
         try container.encode(version, forKey: .version)
         try container.encode(source, forKey: .source)
         try container.encode(snapshot, forKey: .snapshot)
@@ -67,6 +108,10 @@ public struct TaskStatus: Sendable, Codable, Equatable {
         try container.encode(sink, forKey: .sink)
         try container.encode(certificates, forKey: .certificates)
         try container.encode(lastError, forKey: .lastError)
+        try container.encode(warnings, forKey: .warnings)
+        try container.encode(recentErrors, forKey: .recentErrors)
+        try container.encode(startedAt, forKey: .startedAt)
+        try container.encode(uptimeSeconds, forKey: .uptimeSeconds)
     }
 }
 
@@ -93,6 +138,8 @@ extension TaskStatus {
         public var retainedBytes: Int?
         /// The slot's `wal_status`: reserved, extended, unreserved or lost (13 and later).
         public var walStatus: String?
+        /// How what the slot holds back stands to the bounds; nil until it was looked at.
+        public var retention: Retention?
 
         /// Creates a source of which nothing is known yet.
         public init() {}
@@ -110,6 +157,7 @@ extension TaskStatus {
             try container.encode(lagBytes, forKey: .lagBytes)
             try container.encode(retainedBytes, forKey: .retainedBytes)
             try container.encode(walStatus, forKey: .walStatus)
+            try container.encode(retention, forKey: .retention)
         }
     }
 

@@ -81,6 +81,7 @@ extension SettingsReload {
         .live("sink.postgresql.tls.keyPassword", \.target.keyPassword),
         .waits("sink", \.sink),
         .waits("format", \.format),
+        .waits("slot", \.slot),
         .live("http.listen", \.http.listen),
         .live("http.token", \.http.token),
         .live("http.behindProxy", \.http.isBehindProxy),

@@ -97,8 +97,8 @@ import Testing
             now: { UTCTimestamp(unixMilliseconds: 0) },
             sink: { line in log.lines.withLock { $0.append(line) } }
         )
-        let logger = Logger(label: "http") {
-            LineLogHandler(label: $0, output: output, level: .info)
+        let logger = Logger(label: "http") { _ in
+            LineLogHandler(output: output)
         }
         let token = AccessToken(logger: logger) { () throws(WalrelayError) in
             guard let token = file.token.withLock(\.self) else {

@@ -38,7 +38,10 @@ private final class HandClock: Sendable {
 
     @Test func `a new board knows its task and nothing else`() {
         let status = makeBoard().status
-        #expect(status == TaskStatus(task: "orders", version: "1", sinkKind: "ndjson"))
+        var expected = TaskStatus(task: "orders", version: "1", sinkKind: "ndjson")
+        expected.startedAt = "2000-01-01T00:00:05.000Z"
+        expected.uptimeSeconds = 0
+        #expect(status == expected)
         #expect(status.phase == .checking)
         #expect(status.stream.lagMilliseconds == nil)
         #expect(status.stream.changesPerSecond == 0)
@@ -119,6 +122,45 @@ private final class HandClock: Sendable {
         #expect(board.status.lastError?.at == "2000-01-01T00:00:05.001Z")
         board.update { $0.lastError = nil }
         #expect(board.counters.errors == 2)
+    }
+
+    @Test func `a warning stands with its first time until it is taken back`() {
+        let board = makeBoard()
+        board.warn("slot.retention", "5 GiB")
+        clock.advance(milliseconds: 2000)
+        board.warn("slot.retention", "6 GiB")
+        board.warn("b", "other")
+        #expect(
+            board.status.warnings == [
+                .init(code: "slot.retention", text: "6 GiB", since: "2000-01-01T00:00:05.000Z"),
+                .init(code: "b", text: "other", since: "2000-01-01T00:00:07.000Z"),
+            ]
+        )
+        board.clearWarning("slot.retention")
+        board.clearWarning("never set")
+        #expect(board.status.warnings.map(\.code) == ["b"])
+        for index in 0..<100 { board.warn("code\(index)", "") }
+        #expect(board.status.warnings.count == 32)
+        #expect(board.status.warnings.last?.code == "code99")
+    }
+
+    @Test func `errors of late are counted, the newest first, and bounded`() {
+        let board = makeBoard()
+        func record(_ code: String, _ message: String) {
+            board.record(WalrelayError(code, exit: .unreachable, message, hint: "wait"))
+            clock.advance(milliseconds: 1000)
+        }
+        for _ in 0..<3 {
+            record("net.lost", "gone")
+            record("sink.full", "full")
+        }
+        #expect(board.status.recentErrors.map(\.code) == ["sink.full", "net.lost"])
+        #expect(board.status.recentErrors.map(\.count) == [3, 3])
+        #expect(board.status.recentErrors.last?.firstAt == "2000-01-01T00:00:05.000Z")
+        #expect(board.status.recentErrors.last?.at == "2000-01-01T00:00:09.000Z")
+        #expect(board.counters.errors == 6)
+        for index in 0..<50 { record("x", "\(index)") }
+        #expect(board.status.recentErrors.map(\.message) == (40..<50).reversed().map { "\($0)" })
     }
 
     @Test func `only a part at work can stall, and a beat mends it`() {

@@ -24,13 +24,13 @@ import Testing
         #expect(
             Set(document.keys) == [
                 "task", "phase", "version", "source", "snapshot", "stream", "sink", "certificates",
-                "lastError",
+                "lastError", "standby", "warnings", "recentErrors", "startedAt", "uptimeSeconds",
             ]
         )
         #expect(
             try keys(document["source"]) == [
                 "serverVersion", "systemIdentifier", "slot", "publication", "walLSN", "restartLSN",
-                "confirmedFlushLSN", "lagBytes", "retainedBytes", "walStatus",
+                "confirmedFlushLSN", "lagBytes", "retainedBytes", "walStatus", "retention",
             ]
         )
         #expect(
@@ -68,6 +68,12 @@ import Testing
         status.stream.changesPerSecond = 12.5
         status.sink.details = ["topic": "x", "commits": 9]
         status.lastError = .init(code: "a.b", message: "m", hint: "", at: "now")
+        status.recentErrors = [
+            .init(.init(code: "a.b", message: "m", hint: "", at: "now"), firstAt: "then", count: 2)
+        ]
+        status.warnings = [.init(code: "c.d", text: "w", since: "long ago")]
+        status.startedAt = "before"
+        status.uptimeSeconds = 3
         status.certificates = [
             .init(server: .target, certificate: "server", subject: "CN=x", notAfterSeconds: 86_400)
         ]
@@ -76,10 +82,12 @@ import Testing
         #expect(status.certificates?.first?.notAfter == "1970-01-02T00:00:00.000Z")
     }
 
-    @Test func `a client reads the status of a daemon that knows of no certificates`() throws {
+    @Test func `a client reads the status of a daemon of the first version`() throws {
         let status = TaskStatus(task: "t", version: "v", sinkKind: "kafka")
         var document = try object(status)
-        document["certificates"] = nil
+        for key in ["certificates", "warnings", "recentErrors", "startedAt", "uptimeSeconds"] {
+            document[key] = nil
+        }
         let data = try JSONSerialization.data(withJSONObject: document)
         #expect(try JSONDecoder().decode(TaskStatus.self, from: data) == status)
     }
