@@ -45,7 +45,10 @@ enum LogEnding {
             throw Logged(exit: error.exit)
         } catch {
             output.flush()
-            log.error("ends with an error that has no name: \(error)", metadata: ["code": "internal"])
+            log.error(
+                "ends with an error that has no name: \(error)",
+                metadata: ["code": "internal"]
+            )
             throw error
         }
     }

@@ -72,7 +72,10 @@ struct RunCommand: AsyncParsableCommand {
     }
 
     private func run(_ settings: Settings, _ log: Logger, _ output: LogOutput) async throws {
-        log.notice("walrelay \(walrelayVersion) begins", metadata: ["pid": "\(getpid())"])
+        log.notice(
+            "walrelay \(walrelayVersion) begins",
+            metadata: ["pid": .stringConvertible(Int(getpid()))]
+        )
         for warning in settings.warnings { log.warning("\(warning)") }
         let live = LiveSettings(settings)
         var options = try settings.taskOptions(live: live)

@@ -120,6 +120,8 @@ struct HealthRoutes: Sendable {
         let metrics = Metrics(
             status: status,
             counters: board.counters,
+            blocked: board.sourceBlocked,
+            snapshotRemaining: board.snapshotRemaining,
             silences: silences,
             isStalled: !board.stalledParts(after: stallLimit).isEmpty,
             process: ProcessFacts.current()

@@ -9,6 +9,8 @@
 //
 // Pure: times are passed in, lines come back.
 
+import Pipeline
+
 /// The memory of what repeats itself; of bounded size.
 struct LogFolding: Sendable {
     /// A line as it was shown, or would have been.
@@ -24,6 +26,8 @@ struct LogFolding: Sendable {
         var count: Int
         /// The time in which they came, in milliseconds.
         var span: Int64
+
+        var lastTime: UTCTimestamp { UTCTimestamp(unixMilliseconds: line.at) }
     }
 
     private struct Group: Sendable {
@@ -35,7 +39,7 @@ struct LogFolding: Sendable {
 
     /// How long repetitions are counted before they are told, in milliseconds.
     static let window: Int64 = 600_000
-    /// After so much silence it is over, and the next one is news. Longer than any wait between
+    /// After so much silence the next one is news, in milliseconds; longer than any wait between
     /// two attempts.
     static let quiet: Int64 = 90_000
     /// Kinds that are remembered at once; of more the one that was silent longest is told and

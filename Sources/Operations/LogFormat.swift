@@ -42,13 +42,15 @@ struct LogStyle: Sendable {
         switch format {
         case .text:
             let tail = repeated.map { told in
-                " (\(Prose.count(told.count, "more time")) in \(LogText.span(told.span)))"
+                " (\(Prose.count(told.count, "more time")) in "
+                    + "\(Prose.time(milliseconds: told.span)), last at \(told.lastTime))"
             }
             return prefix + (isJournal ? "" : "\(time) \(painted(body.level)) ") + body.text
                 + (tail ?? "")
         case .json:
             let tail = repeated.map { told in
                 ",\"repeated\":\(told.count),\"repeatedMilliseconds\":\(told.span)"
+                    + ",\"lastTime\":\"\(told.lastTime)\""
             }
             return prefix + "{\"time\":\"\(time)\",\"level\":\"\(body.level.rawValue)\","
                 + body.text + (tail ?? "") + "}"
@@ -84,7 +86,7 @@ struct LogStyle: Sendable {
     }
 
     private static let reserved: Set<String> = [
-        "time", "level", "message", "repeated", "repeatedMilliseconds", "cut",
+        "time", "level", "message", "repeated", "repeatedMilliseconds", "lastTime", "cut",
     ]
 
     /// The message and as many members as the line has room for.

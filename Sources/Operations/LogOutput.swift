@@ -105,8 +105,7 @@ public final class LogOutput: Sendable {
 
     private func tell(_ lines: [LogFolding.Told], in style: LogStyle) {
         for told in lines {
-            let time = UTCTimestamp(unixMilliseconds: told.line.at)
-            sink(style.line(told.line.text, at: time, repeated: told))
+            sink(style.line(told.line.text, at: now(), repeated: told))
         }
     }
 
@@ -114,8 +113,16 @@ public final class LogOutput: Sendable {
         Logger.Level.allCases.firstIndex(of: level) ?? 0
     }
 
+    /// Lines for standard error that are no entries of a log, each with an error's priority where
+    /// they go into the journal.
+    public static func marked(_ text: String, in environment: [String: String]) -> String {
+        guard standardErrorIsJournal(environment) else { return text }
+        return text.split(separator: "\n", omittingEmptySubsequences: true)
+            .map { "<\(Logger.Level.error.journalPriority)>\($0)\n" }.joined()
+    }
+
     /// Whether standard error leads into the journal.
-    public static func standardErrorIsJournal(_ environment: [String: String]) -> Bool {
+    static func standardErrorIsJournal(_ environment: [String: String]) -> Bool {
         isJournal(environment["JOURNAL_STREAM"], descriptor: STDERR_FILENO)
     }
 

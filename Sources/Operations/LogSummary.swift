@@ -54,7 +54,7 @@ struct LogSummary {
         switch status.phase {
         case .streaming: line = streaming(status, since: basis, at: now)
         case .snapshotting: line = snapshotting(status, remaining, since: basis, at: now)
-        case .checking, .reconnecting, .stopping, .failed: line = nil
+        case .checking, .standby, .reconnecting, .stopping, .failed: line = nil
         }
         self.basis = Basis(status, at: now)
         if line != nil { lastLine = now }
@@ -76,13 +76,13 @@ struct LogSummary {
         ]
         var parts = [
             isIdle
-                ? "idle for \(LogText.span(time.milliseconds))"
+                ? "idle for \(Prose.time(milliseconds: time.milliseconds))"
                 : Prose.count(changes, "change") + " of "
                     + Prose.count(stream.transactions - basis.transactions, "transaction")
                     + ", \(Self.rate(changes, time))/s"
         ]
         if let lag = stream.lagMilliseconds {
-            parts.append("lag \(LogText.span(Int64(lag)))")
+            parts.append("lag \(Prose.time(milliseconds: Int64(lag)))")
             figures["lagMilliseconds"] = .stringConvertible(lag)
         }
         if let bytes = status.source.lagBytes {
@@ -123,7 +123,7 @@ struct LogSummary {
             "snapshotting: \(snapshot.rowsDone) of about \(Prose.count(expected, "row"))"
             + " (\(share) %), \(done) of \(Prose.count(snapshot.tables.count, "table")), \(rate)/s"
         if let remaining {
-            message += ", about \(LogText.span(remaining.milliseconds)) left"
+            message += ", about \(Prose.time(milliseconds: remaining.milliseconds)) left"
             figures["remainingMilliseconds"] = .stringConvertible(Int(remaining.milliseconds))
         }
         return Line(message: message, figures: figures)
@@ -137,14 +137,5 @@ struct LogSummary {
     private static func commits(_ status: TaskStatus) -> Int {
         guard case .number(let number) = status.sink.details["commits"] else { return 0 }
         return number
-    }
-}
-
-extension Duration {
-    /// Milliseconds, cut off.
-    var milliseconds: Int64 {
-        let (seconds, attoseconds) = components
-        let (whole, overflow) = seconds.multipliedReportingOverflow(by: 1000)
-        return overflow ? .max : whole + attoseconds / 1_000_000_000_000_000
     }
 }

@@ -62,20 +62,6 @@ enum LogText {
         return kept + "…"
     }
 
-    /// A time in its two largest units: `12 s`, `4 min 10 s`, `1 h`.
-    static func span(_ milliseconds: Int64) -> String {
-        let seconds = max(0, milliseconds / 1000)
-        guard seconds > 0 else { return "\(max(0, milliseconds)) ms" }
-        let units: [(size: Int64, name: String)] = [
-            (86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"),
-        ]
-        let first = units.firstIndex { seconds >= $0.size } ?? units.count - 1
-        return units[first...].prefix(2).enumerated().compactMap { position, unit in
-            let count = position == 0 ? seconds / unit.size : seconds % units[first].size / unit.size
-            return count > 0 ? "\(count) \(unit.name)" : nil
-        }.joined(separator: " ")
-    }
-
     private static func isBare(_ byte: UInt8) -> Bool {
         switch byte {
         case 0x21, 0x23...0x3c, 0x3e...0x5b, 0x5d...0x7e: true

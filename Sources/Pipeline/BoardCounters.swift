@@ -4,6 +4,7 @@
 // of it since the process began, all of it of bounded size.
 
 import ChangeModel
+import Replication
 import Synchronization
 
 extension StatusBoard {
@@ -30,7 +31,7 @@ extension StatusBoard {
         /// The time within the sink's writes and commits.
         public var sinkBusy: Duration = .zero
 
-        /// Codes that are counted apart. There are some three hundred; one task meets a few.
+        /// Codes that are counted apart: of some three hundred one task meets a few.
         public static let codeLimit = 40
 
         /// Nothing has happened yet.
@@ -108,6 +109,9 @@ extension StatusBoard {
         }
         return (former, trouble.map { ($0, .nanoseconds(now > $0.since ? now - $0.since : 0)) })
     }
+
+    /// The time in which reading the source waited for the sink, up to now.
+    public var sourceBlocked: Duration { backPressure.total }
 
     /// How long the rest of the snapshot takes at the pace that it has had; nil where there is none
     /// or nothing to estimate by.

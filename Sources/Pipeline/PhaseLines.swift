@@ -25,9 +25,9 @@ extension TaskRunner {
         if let (trouble, after) = mended {
             figures["mended"] = "\(trouble.code)"
             figures["failures"] = .stringConvertible(trouble.failures)
-            figures["afterMilliseconds"] = .stringConvertible(after.wholeMilliseconds)
+            figures["afterMilliseconds"] = .stringConvertible(Int(after.milliseconds))
             message += ", after \(Prose.count(trouble.failures, "failure"))"
-            message += " in \(after.inTenths) s, \(trouble.code)"
+            message += " in \(Prose.time(milliseconds: after.milliseconds)), \(trouble.code)"
         }
         log.info(
             "\(message)",
@@ -40,19 +40,5 @@ extension TaskRunner {
         var metadata: Logger.Metadata = ["code": "\(error.code)"]
         if !error.hint.isEmpty { metadata["try"] = "\(error.hint)" }
         return metadata
-    }
-}
-
-extension Duration {
-    /// Milliseconds, cut off.
-    var wholeMilliseconds: Int {
-        let (seconds, attoseconds) = components
-        return Int(clamping: seconds) * 1000 + Int(attoseconds / 1_000_000_000_000_000)
-    }
-
-    /// Seconds with one decimal.
-    var inTenths: String {
-        let tenths = wholeMilliseconds / 100
-        return "\(tenths / 10).\(tenths % 10)"
     }
 }

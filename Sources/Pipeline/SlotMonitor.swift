@@ -86,10 +86,12 @@ final class SlotMonitor: Sendable {
                 let connection = try Connection.open(options.source.for(.monitor), stop: ended)
                 repeat {
                     try look(on: connection, &watch)
+                    board.count { $0.isSourceUp = true }
                     failures = 0
                 } while !ended.sleep(for: Self.interval)
             } catch {
                 failures += 1
+                if !ended.isRequested { board.count { $0.isSourceUp = false } }
                 log.debug("looking at the slot: \(error)")
                 ended.sleep(for: max(Self.interval, RetryPolicy.delay(attempt: failures)))
             }

@@ -134,13 +134,13 @@ extension TaskRunner {
         log.notice(
             """
             snapshot complete: \(Prose.count(snapshot.rowsDone, "row")) of \
-            \(Prose.count(snapshot.tables.count, "table")) in \(time.inTenths) s
+            \(Prose.count(snapshot.tables.count, "table")) in \(Prose.time(milliseconds: time.milliseconds))
             """,
             metadata: [
                 "figures": [
                     "rows": .stringConvertible(snapshot.rowsDone),
                     "tables": .stringConvertible(snapshot.tables.count),
-                    "afterMilliseconds": .stringConvertible(time.wholeMilliseconds),
+                    "afterMilliseconds": .stringConvertible(Int(time.milliseconds)),
                 ]
             ]
         )

@@ -98,10 +98,8 @@ final class SourceMonitor: Sendable {
                 let connection = try Connection.open(options.source.for(.monitor), stop: ended)
                 repeat {
                     try look(on: connection, wellAt: &wellAt)
-                    board.count { $0.isSourceUp = true }
                 } while !ended.sleep(for: Self.interval)
             } catch {
-                if !ended.isRequested { board.count { $0.isSourceUp = false } }
                 log.debug("looking at the source: \(error)")
                 ended.sleep(for: Self.interval)
             }

@@ -5,7 +5,7 @@
 // here is touched per row, and nothing here blocks longer than the copy of one small value.
 
 public import ChangeModel
-public import Replication
+import Replication
 import Synchronization
 
 /// The living status of a task, and the pulse of its parts.
@@ -37,7 +37,7 @@ public final class StatusBoard: Sendable {
     }
 
     /// Where readers of the source say that they wait for the sink.
-    public let backPressure = BackPressure()
+    let backPressure = BackPressure()
     let board: Mutex<Board>
     private let pulses: [Pulse]
     let clock: BoardClock

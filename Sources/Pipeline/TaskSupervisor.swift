@@ -78,13 +78,13 @@ final class TaskSupervisor: SinkSupervisor {
         log.notice(
             """
             the sink goes on, after \(Prose.count(wait.attempts, "failure")) \
-            in \(time.inTenths) s, \(wait.code)
+            in \(Prose.time(milliseconds: time.milliseconds)), \(wait.code)
             """,
             metadata: [
                 "code": "\(wait.code)",
                 "figures": [
                     "failures": .stringConvertible(wait.attempts),
-                    "afterMilliseconds": .stringConvertible(time.wholeMilliseconds),
+                    "afterMilliseconds": .stringConvertible(Int(time.milliseconds)),
                 ],
             ]
         )

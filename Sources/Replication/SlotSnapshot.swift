@@ -145,7 +145,7 @@ private final class SlotCreationWatch: Sendable {
                 guard !waitedFor.isEmpty else { continue }
                 log.notice(
                     "making the slot waits for open transactions of the source",
-                    metadata: ["sessions": "\(waitedFor)"]
+                    metadata: ["code": "slot.waits", "sessions": "\(waitedFor)"]
                 )
             }
         }

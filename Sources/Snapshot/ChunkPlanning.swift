@@ -75,7 +75,8 @@ struct ChunkPlanning {
                 limits: request.limits
             )
             var boundaries: [Int64]?
-            if parts > 1, !columnGranted.contains(storage.oid) {
+            let isWorthIt = storage.bytes >= request.limits.leastResumableBytes
+            if isWorthIt, !columnGranted.contains(storage.oid) {
                 let pages = KeySampling.pages(of: storage.bytes / Int64(pageSize), parts: parts)
                 let sampled = try KeySampling.sample(
                     pages,

@@ -37,11 +37,11 @@ enum KeySampling {
         return (1..<samples).map { $0 * count / samples }
     }
 
-    /// The keys between `parts` parts; `nil` where the keys do not follow the pages.
+    /// The keys between `parts` parts, none for one; `nil` where the keys do not follow the pages.
     static func boundaries(from sampled: [SampledPage], parts: Int) -> [Int64]? {
-        guard sampled.count + 1 >= max(2, parts), isOrdered(sampled) else { return nil }
+        guard !sampled.isEmpty, sampled.count + 1 >= parts, isOrdered(sampled) else { return nil }
         var boundaries: [Int64] = []
-        for part in 1..<max(2, parts) {
+        for part in 1..<max(1, parts) {
             let key = sampled[part * (sampled.count + 1) / parts - 1].median
             if boundaries.last.map({ $0 < key }) ?? true { boundaries.append(key) }
         }

@@ -82,6 +82,8 @@ public struct SnapshotPlan: Sendable, Equatable {
         public var leastBytes: Int64 = 8 << 20
         /// No chunk is planned larger than this, unless there would be too many.
         public var greatestBytes: Int64 = 128 << 20
+        /// A table that is smaller, in bytes of the heap, counts only as a whole.
+        public var leastResumableBytes: Int64 = 1 << 20
         /// The most chunks that one storage table is split into.
         public var chunksPerTable = 10_000
         /// How many chunks a worker would have if all were equal: the last ones end together.

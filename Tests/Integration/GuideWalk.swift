@@ -23,6 +23,7 @@ struct GuideWalk: Sendable {
         try await shop.grant("grants-source")
         try await shop.publish()
         try await shop.grant("grants-target", in: HardenedShop.target)
+        try await shop.grant("grants-target-triggers", in: HardenedShop.target)
         var shared = [packages.folder.path: "/srv/release", DaemonProcess.executable: "/srv/built"]
         for name in ["config", "docs", "scripts", "systemd"] {
             shared["\(Packages.repository)/\(name)"] = "/srv/checkout/\(name)"

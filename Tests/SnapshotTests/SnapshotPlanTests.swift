@@ -219,6 +219,7 @@ struct SnapshotPlanTests {
             return SampledPage(low: key, median: key + 50, high: key + 99)
         }
         #expect(KeySampling.boundaries(from: sampled, parts: 4) == [25_050, 50_050, 1_075_050])
+        #expect(KeySampling.boundaries(from: sampled, parts: 1) == [])
         #expect(KeySampling.boundaries(from: sampled.shuffled(), parts: 4) == nil)
         #expect(KeySampling.boundaries(from: sampled.reversed(), parts: 4) == nil)
         #expect(KeySampling.boundaries(from: [], parts: 4) == nil)
