@@ -15,8 +15,9 @@ public struct HealthReport: Sendable, Equatable {
 
     /// Why the task is not alive and moving; nil when it is.
     public var sickness: String?
-    /// What the operator should know although the task is alive and moving; nil where there is
-    /// nothing. It makes nobody restart a daemon: that would not make the source's WAL less.
+    /// What the operator should know although the task is alive and moving, else nil.
+    ///
+    /// It makes nobody restart a daemon: that would not make the source's WAL less.
     public var warning: String?
     /// Why the task is not ready; nil when it is.
     public var unreadiness: String?

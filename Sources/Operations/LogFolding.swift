@@ -34,6 +34,8 @@ struct LogFolding: Sendable {
         var shown: [String]
         var since: Int64
         var last: Line
+        /// Which of all lines that was: times alone may be equal, or set back.
+        var order: Int
         var held = 0
     }
 
@@ -47,15 +49,22 @@ struct LogFolding: Sendable {
     static let kindLimit = 32
 
     private var groups: [String: Group] = [:]
+    private var lineCount = 0
 
     /// Whether the line is to be shown; if not, it is counted.
     mutating func admits(_ line: Line, of kind: LogEntry.Kind) -> Bool {
+        lineCount += 1
         guard var group = groups[kind.name] else {
-            groups[kind.name] = Group(shown: [line.text.text], since: line.at, last: line)
+            groups[kind.name] = Group(
+                shown: [line.text.text],
+                since: line.at,
+                last: line,
+                order: lineCount
+            )
             return true
         }
         defer { groups[kind.name] = group }
-        group.last = line
+        (group.last, group.order) = (line, lineCount)
         let isRepeated = kind.foldsEqual && group.shown.contains(line.text.text)
         if !isRepeated, group.shown.count < kind.limit {
             group.shown.append(line.text.text)
@@ -78,7 +87,7 @@ struct LogFolding: Sendable {
             groups[name] = isQuiet ? nil : group
         }
         while groups.count > Self.kindLimit,
-            let oldest = groups.min(by: { $0.value.last.at < $1.value.last.at })
+            let oldest = groups.min(by: { $0.value.order < $1.value.order })
         {
             if let line = Self.told(oldest.value) { told.append(line) }
             groups[oldest.key] = nil

@@ -54,11 +54,20 @@ struct LogSummary {
         switch status.phase {
         case .streaming: line = streaming(status, since: basis, at: now)
         case .snapshotting: line = snapshotting(status, remaining, since: basis, at: now)
-        case .checking, .standby, .reconnecting, .stopping, .failed: line = nil
+        case .standby: line = standingBy(status, at: now)
+        case .checking, .reconnecting, .stopping, .failed: line = nil
         }
         self.basis = Basis(status, at: now)
         if line != nil { lastLine = now }
         return line
+    }
+
+    private func standingBy(_ status: TaskStatus, at now: Duration) -> Line? {
+        guard now - lastLine >= Self.idleInterval else { return nil }
+        var figures: Logger.Metadata = ["phase": "\(status.phase.rawValue)"]
+        figures["since"] = status.standby.map { "\($0.since)" }
+        let since = status.standby.map { ", since \($0.since)" } ?? ""
+        return Line(message: "standby: another walrelay runs the task\(since)", figures: figures)
     }
 
     private func streaming(_ status: TaskStatus, since basis: Basis, at now: Duration) -> Line? {

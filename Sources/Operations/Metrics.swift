@@ -72,6 +72,13 @@ struct Metrics {
         addSlot(to: &out)
     }
 
+    private func addSink(to out: inout PrometheusText) {
+        out.add(MetricNames.sinkBusy, counters.sinkBusy / .seconds(1))
+        out.add(MetricNames.sinkWaiting, counters.isSinkWaiting ? 1 : 0)
+        out.add(MetricNames.sinkWaited, counters.sinkWaited / .seconds(1))
+        out.add(MetricNames.sinkRetries, Double(counters.sinkRetries))
+    }
+
     private func addSlot(to out: inout PrometheusText) {
         if let current = status.source.walStatus {
             let known = ["reserved", "extended", "unreserved", "lost"]
@@ -95,13 +102,6 @@ struct Metrics {
         out.add(MetricNames.slotForecast, retention.forecastSeconds.map(Double.init))
         out.add(MetricNames.slotWarning, retention.warning == nil ? 0 : 1)
         out.add(MetricNames.walRate, retention.walBytesPerSecond.map(Double.init))
-    }
-
-    private func addSink(to out: inout PrometheusText) {
-        out.add(MetricNames.sinkBusy, counters.sinkBusy / .seconds(1))
-        out.add(MetricNames.sinkWaiting, counters.isSinkWaiting ? 1 : 0)
-        out.add(MetricNames.sinkWaited, counters.sinkWaited / .seconds(1))
-        out.add(MetricNames.sinkRetries, Double(counters.sinkRetries))
     }
 
     private func addSnapshot(to out: inout PrometheusText) {

@@ -206,7 +206,7 @@ extension TaskRunner {
         }
         let findings = try Prerequisites.check(requirements, on: control)
             .filter { !isLeftToStream($0, known: checkpoint?.relations ?? []) }
-            .filter { !isMendedByMakingWay($0, run) }
+            .filter { !isLeftToFit($0, run) }
         supervisor.tell(findings)
         if let failure = Prerequisites.firstFailure(findings) { throw failure }
     }

@@ -139,10 +139,11 @@ extension TaskRunner {
         return !begun.goesOn
     }
 
-    /// Whether a finding of the check is mended by making way.
-    func isMendedByMakingWay(_ finding: Finding, _ run: RunState) -> Bool {
+    /// Whether a finding of the check is mended by making way, or told with all that is lost by the
+    /// comparison of checkpoint and slot.
+    func isLeftToFit(_ finding: Finding, _ run: RunState) -> Bool {
         switch finding.id {
-        case "slot.wal_lost": run.misfit != nil || run.checkpoint.map { !$0.goesOn } ?? false
+        case "slot.wal_lost": run.misfit != nil || run.checkpoint != nil
         case "publication.missing", "publication.gap": run.misfit != nil
         default: false
         }

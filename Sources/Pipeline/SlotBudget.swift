@@ -24,6 +24,8 @@ struct WALGauge: Sendable {
     static let window: UInt64 = 300_000_000_000
     /// How far apart samples are that are kept, so that there are about thirty.
     static let spacing: UInt64 = 10_000_000_000
+    /// Before so long was seen, growth is one burst or one step of the slot, and no tendency.
+    static let settling: UInt64 = 60_000_000_000
 
     private struct Sample: Sendable {
         var time: UInt64
@@ -44,14 +46,19 @@ struct WALGauge: Sendable {
     }
 
     /// Bytes of WAL a second; `nil` before ten seconds were seen.
-    var walPerSecond: Double? { perSecond { Double($1.wal - $0.wal) } }
+    var walPerSecond: Double? { perSecond(after: Self.spacing) { Double($1.wal - $0.wal) } }
 
-    /// Bytes a second by which what is held back grows; negative where it falls.
-    var growthPerSecond: Double? { perSecond { Double($1.retained - $0.retained) } }
+    /// Bytes a second by which what is held back grows, negative where it falls; `nil` before a
+    /// minute was seen.
+    var growthPerSecond: Double? {
+        perSecond(after: Self.settling) { Double($1.retained - $0.retained) }
+    }
 
-    private func perSecond(_ difference: (Sample, Sample) -> Double) -> Double? {
-        guard let first = samples.first, let last = samples.last,
-            last.time - first.time >= Self.spacing
+    private func perSecond(
+        after least: UInt64,
+        _ difference: (Sample, Sample) -> Double
+    ) -> Double? {
+        guard let first = samples.first, let last = samples.last, last.time - first.time >= least
         else { return nil }
         return difference(first, last) / (Double(last.time - first.time) / 1e9)
     }
@@ -72,7 +79,8 @@ struct SlotReading: Sendable {
 
 /// From looks to a warning, a forecast and, where the settings ask for it, the end.
 struct RetentionJudge: Sendable {
-    /// A bound that is reached sooner than in this time is warned of.
+    /// A bound that is reached sooner than in this time is warned of, once a tenth of the way to it
+    /// is gone: before that there is time to see whether it goes on so.
     static let horizon: Double = 3600
 
     let budget: SlotBudget
@@ -124,14 +132,17 @@ struct RetentionJudge: Sendable {
     }
 
     /// The bound that is reached next if what is held back goes on to grow as it did.
-    private func forecast(_ reading: SlotReading) -> (seconds: Double, limit: String)? {
+    private func forecast(
+        _ reading: SlotReading
+    ) -> (seconds: Double, limit: String, isNear: Bool)? {
         guard let growth = gauge.growthPerSecond, growth > 0 else { return nil }
         let bounds: [(left: Int64, limit: String)] = [
             reading.safe.map { ($0, "max_slot_wal_keep_size") },
             budget.stop.map { ($0 - reading.retained, "slot.retainStop") },
         ].compactMap { $0 }
         guard let next = bounds.min(by: { $0.left < $1.left }) else { return nil }
-        return (max(0, Double(next.left) / growth), next.limit)
+        let isNear = reading.retained > next.left / 9
+        return (max(0, Double(next.left) / growth), next.limit, isNear)
     }
 
     private mutating func isOver(_ reading: SlotReading, at time: UInt64) -> Bool {
@@ -165,7 +176,9 @@ struct RetentionJudge: Sendable {
                 reasons.append("\(relation) \(level.name)")
             }
         }
-        if let next = forecast(reading), next.seconds < Self.horizon * (isWarning ? 2 : 1) {
+        if let next = forecast(reading), next.isNear,
+            next.seconds < Self.horizon * (isWarning ? 2 : 1)
+        {
             reasons.append(
                 "in about \(Self.time(next.seconds)) it reaches \(next.limit), as it grows now"
             )

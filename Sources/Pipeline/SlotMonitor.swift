@@ -184,9 +184,6 @@ private struct RetentionWatch {
 
     private static let advice: Logger.Metadata = [
         "code": "slot.retention",
-        "try": """
-            see what is behind, by `walrelay status`: the sink, or an old transaction of the \
-            source; raise max_slot_wal_keep_size for as long as the source's disk has room
-            """,
+        "try": "`walrelay status` tells what is behind; docs/operations.md, \"The slot lags\"",
     ]
 }

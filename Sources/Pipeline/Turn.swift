@@ -22,37 +22,36 @@ final class Turn: Sendable {
         return true
     }
 
-    /// Throws `task.lock_lost` unless the lock is ours; asked before anything becomes durable.
+    /// Throws unless the lock is ours; asked before anything becomes durable.
+    ///
+    /// The error is what has ended the session that held it, and transient.
     func verify() throws(WalrelayError) {
         switch lock.withLock({ $0 })?.state {
         case .ours: return
-        case .lost(let error): throw Self.lost(error.message)
-        default: throw Self.lost("it was not taken")
+        case .lost(let error): throw error
+        case .asking, .held, nil: throw Self.elsewhere
         }
     }
 
-    /// Throws the same unless the lock is ours on the connection's server: of a list of hosts each
-    /// session may have found another one in the midst of a failover.
+    /// Throws unless the lock is ours on the connection's server: of a list of hosts each session
+    /// may have found another one in the midst of a failover.
     func verify(_ options: TaskOptions, on control: borrowing Connection) throws {
         try verify()
         guard case .ours(let pid) = lock.withLock({ $0 })?.state,
             try TaskLock.holder(of: options.task, on: control)?.pid == pid
         else {
             end()
-            throw Self.lost("it is on another server than the task's other sessions")
+            throw Self.elsewhere
         }
     }
 
-    private static func lost(_ reason: String) -> WalrelayError {
-        WalrelayError(
-            "task.lock_lost",
-            exit: .unreachable,
-            "The session that holds the task's lock on the source has ended: \(reason)",
-            hint: "nothing has to be mended: the task goes on once it has the lock again, or "
-                + "another daemon has taken it over",
-            isTransient: true
-        )
-    }
+    private static let elsewhere = WalrelayError(
+        "task.lock_lost",
+        exit: .unreachable,
+        "The task's lock is not held on the server that the task's other sessions have found",
+        hint: "nothing has to be mended: the lock is asked for anew",
+        isTransient: true
+    )
 
     /// Gives the lock back; blocks, at most 2 s.
     func end() {
@@ -117,6 +116,7 @@ extension TaskRunner {
         log.notice(
             "standby: another walrelay runs this task; waiting to take it over",
             metadata: [
+                "phase": "standby",
                 "holder": "\(holder?.text ?? "unknown")",
                 "try": "if it was started by mistake, stop this one",
             ]
@@ -124,7 +124,11 @@ extension TaskRunner {
     }
 
     private func takeOver(after since: ContinuousClock.Instant, _ run: inout RunState) {
-        log.notice("taking the task over", metadata: ["waited": "\(ContinuousClock.now - since)"])
+        let waited = (ContinuousClock.now - since).milliseconds
+        log.notice(
+            "taking the task over, after \(Prose.time(milliseconds: waited))",
+            metadata: ["figures": ["afterMilliseconds": .stringConvertible(Int(waited))]]
+        )
         // What this run knows of the sink is from before the other one's turn.
         run.checkpoint = nil
         run.tookOver = true

@@ -97,7 +97,7 @@ public final class TaskLock: Sendable {
             } catch let error as WalrelayError {
                 set(.lost(error))
             } catch {
-                set(.lost(Self.error(error, at: parameters)))
+                set(.lost(Self.error(error, at: parameters, while: "connecting to the source")))
             }
             ended.ring()
         }
@@ -109,8 +109,8 @@ public final class TaskLock: Sendable {
             guard case .ours = known.state, ContinuousClock.now - known.at > pace.lease else {
                 return known.state
             }
-            let silence = "no answer for \(pace.lease)"
-            return .lost(Self.error(PostgresError(kind: .timeout, message: silence), at: parameters))
+            let silence = PostgresError(kind: .timeout, message: "no answer for \(pace.lease)")
+            return .lost(Self.end(silence, at: parameters))
         }
     }
 
@@ -139,12 +139,26 @@ public final class TaskLock: Sendable {
 
     private static func error(
         _ error: any Error,
-        at parameters: ConnectionParameters
+        at parameters: ConnectionParameters,
+        while action: String
     ) -> WalrelayError {
         let error =
             error as? PostgresError
             ?? PostgresError(kind: .connectionLost, message: "\(error)")
-        return WalrelayError(error, while: "connecting to the source \(parameters.destination)")
+        return WalrelayError(error, while: "\(action) \(parameters.destination)")
+    }
+
+    /// Whatever ended a session that had the lock, another one may get it.
+    private static func end(
+        _ cause: PostgresError,
+        at parameters: ConnectionParameters
+    ) -> WalrelayError {
+        var error = error(cause, at: parameters, while: "holding the task's lock on the source")
+        if !error.isTransient {
+            (error.code, error.exit) = ("source.unreachable", .unreachable)
+            error.isTransient = true
+        }
+        return error
     }
 
     private func hold() throws {
@@ -163,7 +177,11 @@ public final class TaskLock: Sendable {
                 released.sleep(for: isNew ? Self.firstPause : pace.attempt)
             } else {
                 set(.ours(pid: connection.backendPID))
-                try keep(connection)
+                do throws(PostgresError) {
+                    try keep(connection)
+                } catch {
+                    throw Self.end(error, at: parameters)
+                }
             }
         }
     }

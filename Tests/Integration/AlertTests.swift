@@ -24,8 +24,9 @@ struct AlertTests {
         try await task.waitForPhase("streaming", of: daemon)
         let prometheus = try ScrapingPrometheus(of: task)
         try await prometheus.until("a scrape of it") {
-            try await prometheus.count("up{job=\"walrelay\"} == 1") == 1
-                && prometheus.count("walrelay_source_up == 1") == 1
+            try await prometheus.count(
+                "walrelay_source_up == 1 and on () up{job=\"walrelay\"} == 1"
+            ) == 1
         }
         try await prometheus.until(firing: [])
 

@@ -32,8 +32,9 @@ struct InstallTests {
     @discardableResult
     private func run(_ machine: SystemdMachine, _ command: String) async throws -> String {
         let output = try await machine.run("/bin/bash", "-c", command)
-        #expect(output.status == .code(0), "\(command): \(output.stdout)\(output.stderr)")
-        return output.stdout + output.stderr
+        let text = output.stdout + output.stderr
+        guard output.status == .code(0) else { throw SupportError("\(command): \(text)") }
+        return text
     }
 
     /// Has the change arrive in the task's files, once.
@@ -135,6 +136,8 @@ struct InstallTests {
             root: root?.path ?? "/"
         )
         defer { withExtendedLifetime(root) {} }
+        // A Debian that is new knows no package yet.
+        if root != nil { try await run(machine, "apt-get update") }
         let install =
             "DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "
             + "--reinstall /srv/packages/\(packages.debian)"

@@ -78,6 +78,7 @@ import Testing
         "certificate_expiry_timestamp_seconds",
         "server=\"source\", certificate=\"server\""
     )
+    private static let unreserved = series("slot_wal_status", "status=\"unreserved\"")
     private static let overwritten = series("sink_surprises_total", "kind=\"overwritten\"")
 
     private static func phase(_ phase: String) -> String {
@@ -94,7 +95,9 @@ import Testing
         phase("checking"): "0x120",
         series("reconnects_total"): "0+0.1x120",
         series("source_up"): "1x120",
-        series("retained_wal_bytes"): "16777216x120",
+        unreserved: "0x120",
+        series("slot_forecast_seconds"): "90000x120",
+        series("slot_retention_warning"): "0x120",
         series("lag_seconds"): "0.2x120",
         series("lag_bytes"): "4096x120",
         series("last_commit_timestamp_seconds"): "0+60x120",
@@ -147,16 +150,22 @@ import Testing
             changes: [series("source_up"): "0x120"]
         ),
         Case(
-            alert: "WalrelayRetainedWAL",
-            quiet: 4,
-            fires: 6,
-            changes: [series("retained_wal_bytes"): "40000000000x120"]
+            alert: "WalrelaySlotNearLoss",
+            quiet: 9,
+            fires: 11,
+            changes: [unreserved: "0x9 1x110"]
         ),
         Case(
-            alert: "WalrelayRetainedWALGrows",
-            quiet: 15,
-            fires: 50,
-            changes: [series("retained_wal_bytes"): "0+300000000x120"]
+            alert: "WalrelaySlotForecast",
+            quiet: 9,
+            fires: 11,
+            changes: [series("slot_forecast_seconds"): "7200x120"]
+        ),
+        Case(
+            alert: "WalrelaySlotRetention",
+            quiet: 4,
+            fires: 6,
+            changes: [series("slot_retention_warning"): "1x120"]
         ),
         Case(
             alert: "WalrelayLagging",

@@ -23,6 +23,9 @@ import Testing
             ] {
                 status.sink.details[name] = 1
             }
+            status.source.walStatus = "reserved"
+            status.source.retention = .init()
+            status.source.retention?.warningBytes = 1
             status.certificates = [
                 .init(server: .source, certificate: "server", subject: "s", notAfterSeconds: 1)
             ]

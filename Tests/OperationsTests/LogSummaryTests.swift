@@ -64,6 +64,15 @@ import Testing
         )
     }
 
+    @Test func `a standby says once an hour that it is there`() {
+        var task = Task()
+        task.status.phase = .standby
+        task.status.standby = .init(since: "2026-01-02T03:04:05.678Z", holder: nil)
+        task.pass(2 * 3600 + 1)
+        let line = "standby: another walrelay runs the task, since 2026-01-02T03:04:05.678Z"
+        #expect(task.lines == ["3601 \(line)", "7201 \(line)"])
+    }
+
     @Test func `a minute with one change after an idle one counts that minute only`() {
         var task = Task()
         task.status.phase = .streaming

@@ -88,6 +88,42 @@ import Testing
         #expect(!text.contains("topicPrefix"))
     }
 
+    @Test func `what the slot may hold back is told by bound, and when it is reached`() throws {
+        let board = makeBoard()
+        board.update { status in
+            var retention = TaskStatus.Retention()
+            retention.warningBytes = 5
+            retention.limitBytes = 9
+            retention.safeBytes = -1
+            retention.walBytesPerSecond = 3
+            retention.forecastSeconds = 60
+            retention.warning = "w"
+            status.source.retention = retention
+            status.source.walStatus = "unreserved"
+        }
+        let text = HealthRoutes(board: board).reply(
+            to: HTTPRequest(method: "GET", path: "/metrics")
+        ).body
+        let samples = try Self.parse(text)
+        func values(_ name: String) -> [String: Double] {
+            Dictionary(
+                samples.filter { $0.name == name }.map { sample in
+                    (sample.labels["bound"] ?? sample.labels["status"] ?? "", sample.value)
+                }
+            ) { first, _ in first }
+        }
+        #expect(values("walrelay_slot_bound_bytes") == ["warning": 5, "limit": 9])
+        #expect(values("walrelay_slot_safe_wal_bytes") == ["": -1])
+        #expect(values("walrelay_slot_forecast_seconds") == ["": 60])
+        #expect(values("walrelay_slot_retention_warning") == ["": 1])
+        #expect(values("walrelay_source_wal_bytes_per_second") == ["": 3])
+        #expect(
+            values("walrelay_slot_wal_status") == [
+                "reserved": 0, "extended": 0, "unreserved": 1, "lost": 0,
+            ]
+        )
+    }
+
     @Test func `of several certificates the first to end is the metric`() throws {
         let board = makeBoard()
         board.update { status in

@@ -199,7 +199,8 @@ import Testing
         #expect(try lossy.slots == "")
     }
 
-    @Test func `rows that are seen stay in the sink, behind them all rows come again`() async throws {
+    @Test func `rows that are seen stay in the sink, behind them all rows come again`() async throws
+    {
         let lossy = try await Lossy(showsUnfinishedSnapshots: true)
         try await TaskFixture.runUntilNow(lossy.cluster, lossy.store)
         try lossy.cluster.psql("SELECT pg_drop_replication_slot('di_slot_t')")

@@ -20,7 +20,7 @@ private let gibibyte: Int64 = 1 << 30
         #expect(gauge.walPerSecond == nil)
         gauge.note(wal: 10_000, retained: 5_000, at: 10 * second)
         #expect(gauge.walPerSecond == 1000)
-        #expect(gauge.growthPerSecond == 500)
+        #expect(gauge.growthPerSecond == nil, "one burst is no tendency")
         // Then a hundred times as much, looked at every two seconds for six minutes.
         for step in 1...180 as ClosedRange<UInt64> {
             let time = 10 + step * 2
@@ -42,8 +42,8 @@ private let gibibyte: Int64 = 1 << 30
     @Test func `a step back is a negative growth`() throws {
         var gauge = WALGauge()
         gauge.note(wal: 0, retained: 4_000, at: 0)
-        gauge.note(wal: 4_000, retained: 0, at: 20 * second)
-        #expect(try #require(gauge.growthPerSecond) == -200)
+        gauge.note(wal: 4_000, retained: 0, at: 80 * second)
+        #expect(try #require(gauge.growthPerSecond) == -50)
     }
 }
 
@@ -105,27 +105,32 @@ private let gibibyte: Int64 = 1 << 30
 
     @Test func `a bound that is reached within the hour is forecast and warned of`() throws {
         var judge = judge { $0.stop = 4 * gibibyte }
-        // 1 MiB a second, and one GiB is left to the server's limit.
-        _ = judge.judge(reading(0, safe: gibibyte), at: 0)
-        let status = judge.judge(
-            reading(60 * mebibyte, safe: gibibyte - 60 * mebibyte),
-            at: 60 * second
-        ).status
-        #expect(status.walBytesPerSecond == Int(mebibyte))
-        #expect(status.forecastSeconds == 964)
-        #expect(status.forecastLimit == "max_slot_wal_keep_size")
-        let warning = try #require(status.warning)
-        #expect(warning.contains("in about 16 min it reaches max_slot_wal_keep_size"))
+        func look(_ mebibytes: Int64, _ time: UInt64) -> TaskStatus.Retention {
+            judge.judge(
+                reading(mebibytes * mebibyte, safe: gibibyte - mebibytes * mebibyte),
+                at: time * second
+            ).status
+        }
+        // 1 MiB a second, and one GiB is the server's limit.
+        #expect(look(0, 0).forecastSeconds == nil)
+        #expect(look(58, 58).forecastSeconds == nil)
+        let early = look(60, 60)
+        #expect(early.walBytesPerSecond == Int(mebibyte))
+        #expect(early.forecastSeconds == 964)
+        #expect(early.forecastLimit == "max_slot_wal_keep_size")
+        #expect(early.warning == nil, "not a tenth of the way")
+        let warning = try #require(look(104, 104).warning)
+        #expect(warning.contains("in about 15 min it reaches max_slot_wal_keep_size"))
     }
 
     @Test func `the nearest bound is the one that is forecast`() {
         var judge = judge { $0.stop = gibibyte / 4 }
         _ = judge.judge(reading(0, safe: gibibyte), at: 0)
         let status = judge.judge(
-            reading(10 * mebibyte, safe: gibibyte - 10 * mebibyte),
-            at: 10 * second
+            reading(60 * mebibyte, safe: gibibyte - 60 * mebibyte),
+            at: 60 * second
         ).status
-        #expect(status.forecastLimit == "slot.retainStop" && status.forecastSeconds == 246)
+        #expect(status.forecastLimit == "slot.retainStop" && status.forecastSeconds == 196)
     }
 
     @Test func `what does not grow is not forecast, and a far bound is no warning`() {
@@ -171,8 +176,8 @@ private let gibibyte: Int64 = 1 << 30
 
     @Test(
         arguments: [
-            (0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"), (5 << 30, "5 GiB"),
-            ((5 << 30) - 1, "4.9 GiB"), (Int64.max, "8191.9 PiB"),
+            (0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"),
+            (5 << 30, "5 GiB"), ((5 << 30) - 1, "4.9 GiB"), (Int64.max, "8191.9 PiB"),
         ] as [(Int64, String)]
     )
     func `an amount is cut off, never rounded up`(bytes: Int64, text: String) {
@@ -183,7 +188,12 @@ private let gibibyte: Int64 = 1 << 30
 @Suite struct RetentionNoticesTests {
     @Test func `a warning is said as it begins, as it doubles, hourly, and when it is over`() {
         var notices = RetentionNotices()
-        func line(_ text: String?, _ retained: Int64, _ time: UInt64, grave: Bool = false)
+        func line(
+            _ text: String?,
+            _ retained: Int64,
+            _ time: UInt64,
+            grave: Bool = false
+        )
             -> RetentionNotices.Line?
         {
             notices.line(for: text, retained: retained, isGrave: grave, at: time * second)

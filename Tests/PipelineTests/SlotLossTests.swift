@@ -135,7 +135,8 @@ struct Lossy {
         #expect(ContinuousClock.now - begun < .seconds(15))
     }
 
-    @Test func `a slot that is lost in the midst of a snapshot ends it, and a plain run begins anew`()
+    @Test
+    func `a slot that is lost in the midst of a snapshot ends it, and a plain run begins anew`()
         async throws
     {
         let lossy = try await Lossy(rows: 400)
@@ -153,7 +154,8 @@ struct Lossy {
         #expect(try lossy.cluster.psql("SELECT wal_status FROM pg_replication_slots") != "lost")
     }
 
-    @Test func `past retainStop the slot is dropped, and nothing is acknowledged that is not there`()
+    @Test
+    func `past retainStop the slot is dropped, and nothing is acknowledged that is not there`()
         async throws
     {
         let lossy = try await Lossy(keepsSize: "-1")

@@ -82,10 +82,12 @@ import Testing
         let cluster = try await PostgresCluster.start(version: version)
         var silent = TaskLock.Pace()
         silent.sign = .seconds(120)
-        silent.server = .seconds(2)
+        silent.server = .seconds(4)
         silent.lease = .seconds(1)
         let first = TaskLock(task: "orders", parameters: cluster.parameters(), pace: silent)
-        try await eventually("the first has it") { isOurs(first) }
+        try await eventually("the first has it") {
+            try cluster.psql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == "1"
+        }
         var next = TaskLock.Pace()
         next.attempt = .milliseconds(100)
         let second = TaskLock(task: "orders", parameters: cluster.parameters(), pace: next)
@@ -102,11 +104,11 @@ import Testing
         let cluster = try await PostgresCluster.start()
         var brisk = TaskLock.Pace()
         brisk.sign = .milliseconds(100)
-        brisk.server = .seconds(2)
-        brisk.lease = .seconds(1)
+        brisk.server = .seconds(4)
+        brisk.lease = .seconds(3)
         let lock = TaskLock(task: "orders", parameters: cluster.parameters(), pace: brisk)
         try await eventually("it is ours") { isOurs(lock) }
-        let end = ContinuousClock.now + .seconds(4)
+        let end = ContinuousClock.now + .seconds(6)
         while ContinuousClock.now < end {
             try #require(isOurs(lock))
             try await Task.sleep(for: .milliseconds(50))
