@@ -10,7 +10,7 @@ import Synchronization
 
 /// What a display shows; asked on the display's thread alone, a few times a second.
 protocol ProgressText: Sendable {
-    /// How far the work is, in less than 80 columns.
+    /// How far the work is, on one line; what the window has no room for is cut off.
     mutating func bar(at now: ContinuousClock.Instant) -> String
     /// The line that is given every ten seconds where there is no terminal.
     mutating func report(at now: ContinuousClock.Instant) -> String
@@ -36,7 +36,8 @@ final class ProgressDisplay: Sendable {
                 let now = ContinuousClock.now
                 let bar = text.bar(at: now)
                 if isTerminal {
-                    Self.write("\r\u{1B}[K" + bar.shown)
+                    let columns = TerminalScreen.size(of: STDERR_FILENO).columns
+                    Self.write("\r\u{1B}[K" + bar.shown.cut(toColumns: columns - 1))
                 } else if now >= nextReport {
                     nextReport = now + .seconds(10)
                     take(text.report(at: now))

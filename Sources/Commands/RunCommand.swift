@@ -6,6 +6,7 @@
 import ArgumentParser
 import ChangeModel
 import Foundation
+import Glibc
 import LibPQ
 import Logging
 import Operations
@@ -63,9 +64,12 @@ struct RunCommand: AsyncParsableCommand {
     func run() async throws {
         ReloadService.prepare()
         let settings = try config.load()
+        let environment = ProcessInfo.processInfo.environment
+        let showsBar = Self.showsBar(settings, environment)
         let output = LogOutput.standardError(
             format: settings.log.format == .json ? .json : .text,
-            environment: ProcessInfo.processInfo.environment
+            environment: environment,
+            clearsLine: showsBar
         )
         let log = Self.logger(settings, output: output)
         try await LogEnding.saying(to: log, output) { try await run(settings, log, output) }
@@ -115,10 +119,39 @@ struct RunCommand: AsyncParsableCommand {
             stop.request()
             watch.waitForEnd()
         }
+        let showsBar = Self.showsBar(settings, ProcessInfo.processInfo.environment)
+        let display = showsBar ? ProgressDisplay(RunProgressText(board: board)) { _ in } : nil
+        defer { display?.end() }
+        let services = try services(
+            settings,
+            live,
+            liveOptions,
+            board: board,
+            output: output,
+            stop: stop,
+            log: log
+        )
+        try await Self.serve(
+            PipelineService(runner: runner, stop: stop, log: log),
+            beside: services,
+            log: log
+        )
+    }
+
+    /// What stands beside the pipeline: HTTP, systemd, the log's reporter, and who reloads them.
+    private func services(
+        _ settings: Settings,
+        _ live: LiveSettings,
+        _ options: LiveOptions,
+        board: StatusBoard,
+        output: LogOutput,
+        stop: StopSignal,
+        log: Logger
+    ) throws -> [any Service] {
         let http = try Self.httpService(
             settings.http,
             board: board,
-            ask: { liveOptions.ask(for: $0) },
+            ask: { options.ask(for: $0) },
             log: log
         )
         let notifier = SystemdNotifier(
@@ -129,7 +162,7 @@ struct RunCommand: AsyncParsableCommand {
         let reload = ReloadService(
             load: { [config] in try config.load() },
             settings: live,
-            options: liveOptions,
+            options: options,
             http: http,
             output: output,
             notifier: notifier,
@@ -137,11 +170,7 @@ struct RunCommand: AsyncParsableCommand {
             log: log
         )
         let reporter = LogReporter(board: board, logger: log, output: output)
-        try await Self.serve(
-            PipelineService(runner: runner, stop: stop, log: log),
-            beside: [http, notifier, reload, reporter],
-            log: log
-        )
+        return [http, notifier, reload, reporter, HistoryRecorder(board: board)]
     }
 
     static func logger(_ settings: Settings, output: LogOutput) -> Logger {

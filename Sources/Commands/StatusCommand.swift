@@ -56,11 +56,18 @@ struct StatusCommand: AsyncParsableCommand {
         // A task is asked directly; a proxy from the environment would answer in its place.
         setenv("no_proxy", "*", 1)
         let (address, http) = try target()
-        try await show(address, http, clears: false)
+        let first = try await address.ask(token: try token(http))
+        let environment = ProcessInfo.processInfo.environment
+        if watch, !json, let screen = TerminalScreen(environment: environment) {
+            try await watch(address, http, on: screen, from: first)
+        }
+        try show(first)
         while watch {
             try await Task.sleep(for: .seconds(2))
             do {
-                try await show(address, http, clears: true)
+                let answer = try await address.ask(token: try token(http))
+                if !json { print() }
+                try show(answer)
             } catch let error as WalrelayError {
                 // Restarts pass: whoever watches wants to see the task come back.
                 FileHandle.standardError.write(Data(TerminalText.error(error).utf8))
@@ -89,9 +96,7 @@ struct StatusCommand: AsyncParsableCommand {
         return try http?.readToken(environment: environment).map { Secret($0) }
     }
 
-    private func show(_ address: StatusAddress, _ http: Settings.HTTP?, clears: Bool) async throws {
-        let answer = try await address.ask(token: try token(http))
-        let isTerminal = isatty(STDOUT_FILENO) == 1
+    private func show(_ answer: StatusAddress.Answer) throws {
         if json {
             FileHandle.standardOutput.write(answer.body)
             if answer.body.last != UInt8(ascii: "\n") {
@@ -99,8 +104,47 @@ struct StatusCommand: AsyncParsableCommand {
             }
             return
         }
-        let text = StatusReport.text(answer.status)
-        let screen = watch && isTerminal ? "\u{1B}[H\u{1B}[2J" : clears ? "\n" : ""
-        FileHandle.standardOutput.write(Data((screen + text).utf8))
+        let isColoured = TerminalScreen.isColoured(
+            STDOUT_FILENO,
+            ProcessInfo.processInfo.environment
+        )
+        let lines = StatusReport(status: answer.status).lines.map {
+            $0.rendered(isColoured: isColoured) + "\n"
+        }
+        FileHandle.standardOutput.write(Data(lines.joined().utf8))
+    }
+
+    /// Draws the status every two seconds, and at once when the window changes, until interrupted.
+    private func watch(
+        _ address: StatusAddress,
+        _ http: Settings.HTTP?,
+        on screen: TerminalScreen,
+        from first: StatusAddress.Answer
+    ) async throws -> Never {
+        screen.enter()
+        var status = first.status
+        var answered = UTCTimestamp.now
+        var trouble: [StyledText] = []
+        while true {
+            var size = TerminalScreen.Size(rows: 0, columns: 0)
+            let next = ContinuousClock.now + .seconds(2)
+            while ContinuousClock.now < next {
+                if TerminalScreen.size() != size {
+                    size = TerminalScreen.size()
+                    screen.draw(trouble + StatusReport(status: status).lines, in: size)
+                }
+                try await Task.sleep(for: .milliseconds(100))
+            }
+            do {
+                status = try await address.ask(token: try token(http)).status
+                (answered, trouble) = (UTCTimestamp.now, [])
+            } catch let error as WalrelayError {
+                let time = answered.description.dropFirst(11).prefix(8)
+                trouble = [
+                    StyledText("no answer since \(time) UTC: ", .bad) + StyledText(error.message),
+                    StyledText("try: \(error.hint)"), "",
+                ]
+            }
+        }
     }
 }

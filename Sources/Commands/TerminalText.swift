@@ -23,7 +23,7 @@ enum TerminalText {
 
     /// The text, filled up with spaces.
     static func padded(_ text: String, to width: Int) -> String {
-        text + String(repeating: " ", count: max(0, width - text.count))
+        text + String(repeating: " ", count: max(0, width - text.columns))
     }
 
     /// Lines of aligned columns; nothing follows the last column of a line.
@@ -35,7 +35,7 @@ enum TerminalText {
         for row in rows {
             for (column, text) in row.enumerated() {
                 if column == widths.count { widths.append(0) }
-                widths[column] = max(widths[column], text.count)
+                widths[column] = max(widths[column], text.columns)
             }
         }
         return rows.map { row in
@@ -46,42 +46,11 @@ enum TerminalText {
     }
 
     /// `1,234,567`.
-    static func grouped(_ number: Int) -> String {
-        var text = ""
-        for (index, digit) in String(number.magnitude).reversed().enumerated() {
-            if index > 0, index.isMultiple(of: 3) { text.append(",") }
-            text.append(digit)
-        }
-        return (number < 0 ? "-" : "") + String(text.reversed())
-    }
+    static func grouped(_ number: Int) -> String { Quantity.count(number) }
 
     /// Bytes with one decimal in the largest binary unit that fits: `12.5 MiB`, `3 bytes`.
-    static func bytes(_ count: Int64) -> String {
-        let units = ["KiB", "MiB", "GiB", "TiB", "PiB"]
-        guard count.magnitude >= 1024 else {
-            return "\(count) byte\(count == 1 ? "" : "s")"
-        }
-        var unit = 0
-        var divisor: Int64 = 1024
-        while (count / divisor).magnitude >= 1024, unit < units.count - 1 {
-            unit += 1
-            divisor <<= 10
-        }
-        // Cut off, not rounded: what is shown as more than a bound is more than the bound.
-        let whole = count / divisor
-        let tenths = (count % divisor).magnitude * 10 / divisor.magnitude
-        return tenths == 0 ? "\(whole) \(units[unit])" : "\(whole).\(tenths) \(units[unit])"
-    }
+    static func bytes(_ count: Int64) -> String { Quantity.bytes(count) }
 
     /// A time in its two largest units: `3 d 4 h`, `12 s`.
-    static func time(seconds: Int64) -> String {
-        let units: [(Int64, String)] = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")]
-        guard let first = units.firstIndex(where: { seconds >= $0.0 }) else { return "0 s" }
-        let (size, name) = units[first]
-        let text = "\(seconds / size) \(name)"
-        guard first + 1 < units.count else { return text }
-        let next = units[first + 1]
-        let rest = seconds % size / next.0
-        return rest == 0 ? text : "\(text) \(rest) \(next.1)"
-    }
+    static func time(seconds: Int64) -> String { Quantity.time(seconds: seconds) }
 }

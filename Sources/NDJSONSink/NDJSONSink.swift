@@ -79,9 +79,9 @@ public final class NDJSONSink: Sink {
 
     /// Locks the directory, cuts the files back to the checkpoint and returns it.
     ///
-    /// Rows of a snapshot are behind a `.running` checkpoint like any others. Throws `sink.directory_unwritable`, `sink.directory_in_use`,
-    /// `sink.checkpoint_malformed`, `sink.checkpoint_missing` and `sink.files_mismatch`; nothing
-    /// was changed then.
+    /// Rows of a snapshot are behind a `.running` checkpoint like any others. Throws
+    /// `sink.directory_unwritable`, `sink.directory_in_use`, `sink.checkpoint_malformed`,
+    /// `sink.checkpoint_missing` and `sink.files_mismatch`; nothing was changed then.
     public func open() throws -> Checkpoint? {
         guard files == nil else { throw WalrelayError.outOfOrder("open again") }
         let files = try EventFiles(

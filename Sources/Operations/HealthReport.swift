@@ -32,7 +32,8 @@ public struct HealthReport: Sendable, Equatable {
         } else {
             sickness = stalled
         }
-        warning = status.source.retention?.warning
+        let warnings = status.warnings.map(\.text)
+        warning = warnings.isEmpty ? nil : warnings.joined(separator: "; ")
         unreadiness =
             switch status.phase {
             case .streaming: nil

@@ -8,7 +8,7 @@ import Pipeline
 
 /// The endpoints of a running task.
 struct HealthRoutes: Sendable {
-    static let paths = probes + ["/", "/status", "/metrics", snapshot]
+    static let paths = probes + ["/", "/status", "/history", "/metrics", snapshot]
     /// Where tables are asked for once more; the one path that changes anything.
     static let snapshot = "/snapshot"
     /// What orchestrators ask, who have no token: they are told the code, and nothing else.
@@ -53,6 +53,12 @@ struct HealthRoutes: Sendable {
             return health(report.sickness, report.warning, tells: login == .granted)
         case "/readyz": return health(report.unreadiness, tells: login == .granted)
         case "/status": return statusDocument()
+        case "/history":
+            return HTTPReply(
+                code: 200,
+                contentType: "application/json",
+                body: HistoryDocument(history: board.history).json
+            )
         case "/metrics": return metrics()
         default: return page()
         }
@@ -121,7 +127,6 @@ struct HealthRoutes: Sendable {
             status: status,
             counters: board.counters,
             blocked: board.sourceBlocked,
-            snapshotRemaining: board.snapshotRemaining,
             silences: silences,
             isStalled: !board.stalledParts(after: stallLimit).isEmpty,
             process: ProcessFacts.current()
@@ -137,8 +142,10 @@ struct HealthRoutes: Sendable {
         let nonce = String(UInt64.random(in: .min ... .max), radix: 16)
         let page = StatusPage(
             status: status,
+            history: board.history,
             sickness: report.sickness,
-            nonce: nonce
+            nonce: nonce,
+            unixMilliseconds: UTCTimestamp.now.unixMilliseconds
         )
         let policy =
             "default-src 'none'; style-src 'nonce-\(nonce)'; script-src 'nonce-\(nonce)'; "

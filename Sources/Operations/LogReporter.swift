@@ -28,11 +28,7 @@ public struct LogReporter: Service {
         let begin = ContinuousClock.now
         while !Task.isShuttingDownGracefully, !Task.isCancelled {
             output.tick()
-            let line = summary.line(
-                board.status,
-                remaining: board.snapshotRemaining,
-                at: ContinuousClock.now - begin
-            )
+            let line = summary.line(board.status, at: ContinuousClock.now - begin)
             if let line {
                 logger.info(
                     "\(line.message)",

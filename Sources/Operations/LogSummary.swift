@@ -34,7 +34,7 @@ struct LogSummary {
             changes = status.stream.changes
             transactions = status.stream.transactions
             commits = LogSummary.commits(status)
-            rows = status.snapshot.rowsDone
+            rows = status.snapshot.rowsCopied
         }
     }
 
@@ -43,7 +43,7 @@ struct LogSummary {
     private var lastLine: Duration = .zero
 
     /// The line that is due, if one is; `now` counts from any moment.
-    mutating func line(_ status: TaskStatus, remaining: Duration?, at now: Duration) -> Line? {
+    mutating func line(_ status: TaskStatus, at now: Duration) -> Line? {
         guard phase == status.phase, let basis else {
             // What came before the phase is not its work.
             (phase, basis, lastLine) = (status.phase, Basis(status, at: now), now)
@@ -53,7 +53,7 @@ struct LogSummary {
         let line: Line?
         switch status.phase {
         case .streaming: line = streaming(status, since: basis, at: now)
-        case .snapshotting: line = snapshotting(status, remaining, since: basis, at: now)
+        case .snapshotting: line = snapshotting(status, since: basis, at: now)
         case .standby: line = standingBy(status, at: now)
         case .checking, .reconnecting, .stopping, .failed: line = nil
         }
@@ -111,29 +111,28 @@ struct LogSummary {
 
     private func snapshotting(
         _ status: TaskStatus,
-        _ remaining: Duration?,
         since basis: Basis,
         at now: Duration
     ) -> Line {
         let snapshot = status.snapshot
         let done = snapshot.tables.count { $0.state == .done }
-        let rate = Self.rate(snapshot.rowsDone - basis.rows, now - basis.at)
+        let rate = Self.rate(snapshot.rowsCopied - basis.rows, now - basis.at)
         let expected = snapshot.rowsExpected
         var figures: Logger.Metadata = [
             "phase": "\(status.phase.rawValue)",
-            "rows": .stringConvertible(snapshot.rowsDone),
+            "rows": .stringConvertible(snapshot.rowsCopied),
             "rowsExpected": .stringConvertible(expected),
             "rowsPerSecond": .stringConvertible(rate),
             "tables": .stringConvertible(snapshot.tables.count),
             "tablesDone": .stringConvertible(done),
         ]
-        let share = expected > 0 ? Int(Double(snapshot.rowsDone) / Double(expected) * 100) : 0
+        let share = Int((snapshot.share ?? 0) * 100)
         var message =
-            "snapshotting: \(snapshot.rowsDone) of about \(Prose.count(expected, "row"))"
+            "snapshotting: \(snapshot.rowsCopied) of about \(Prose.count(expected, "row"))"
             + " (\(share) %), \(done) of \(Prose.count(snapshot.tables.count, "table")), \(rate)/s"
-        if let remaining {
-            message += ", about \(Prose.time(milliseconds: remaining.milliseconds)) left"
-            figures["remainingMilliseconds"] = .stringConvertible(Int(remaining.milliseconds))
+        if let seconds = snapshot.secondsLeft {
+            message += ", about \(Quantity.estimate(seconds: seconds)) left"
+            figures["secondsLeft"] = .stringConvertible(seconds)
         }
         return Line(message: message, figures: figures)
     }

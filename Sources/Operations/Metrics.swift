@@ -9,7 +9,6 @@ struct Metrics {
     var status: TaskStatus
     var counters: StatusBoard.Counters
     var blocked: Duration
-    var snapshotRemaining: Duration?
     var silences: [(part: StatusBoard.Part, seconds: Double)]
     var isStalled: Bool
     var process: ProcessFacts
@@ -114,13 +113,8 @@ struct Metrics {
             )
         }
         out.add(MetricNames.snapshotTables, states)
-        let expected = status.snapshot.rowsExpected
-        out.add(
-            MetricNames.snapshotProgress,
-            tables.allSatisfy { $0.state == .done }
-                ? 1 : expected == 0 ? 0 : Double(status.snapshot.rowsDone) / Double(expected)
-        )
-        out.add(MetricNames.snapshotRemaining, snapshotRemaining.map { $0 / .seconds(1) })
+        out.add(MetricNames.snapshotProgress, status.snapshot.share)
+        out.add(MetricNames.snapshotRemaining, status.snapshot.secondsLeft.map(Double.init))
         // Of ten thousand tables nobody draws ten thousand lines, and each is kept for months.
         let copying = tables.filter { $0.state == .copying }.prefix(Self.tableLimit)
         out.add(
@@ -200,8 +194,7 @@ struct Metrics {
     }
 
     private func detail(_ name: String) -> Double? {
-        guard case .number(let number) = status.sink.details[name] else { return nil }
-        return Double(number)
+        status.sink.number(name).map(Double.init)
     }
 
     /// A position as the count of bytes since the beginning of WAL.

@@ -112,8 +112,8 @@ enum StatusLine {
     }
 
     private static func stream(_ status: TaskStatus) -> String {
-        var line = "streaming: \(PageNumber.rate(status.stream.changesPerSecond))"
-        if let lag = status.source.lagBytes { line += ", \(PageNumber.bytes(lag)) behind" }
+        var line = "streaming: \(Quantity.count(status.stream.changesPerSecond)) changes/s"
+        if let lag = status.source.lagBytes { line += ", \(Quantity.bytes(Int64(lag))) behind" }
         if let durable = status.stream.durableLSN { line += ", durable at \(durable)" }
         return line
     }

@@ -112,34 +112,4 @@ extension StatusBoard {
 
     /// The time in which reading the source waited for the sink, up to now.
     public var sourceBlocked: Duration { backPressure.total }
-
-    /// How long the rest of the snapshot takes at the pace that it has had; nil where there is none
-    /// or nothing to estimate by.
-    public var snapshotRemaining: Duration? {
-        let now = clock.monotonic()
-        return board.withLock { board in
-            guard board.status.phase == .snapshotting, let began = board.snapshotBegan,
-                now > began.at
-            else { return nil }
-            let copied = board.status.snapshot.rowsDone - began.snapshot.rowsDone
-            guard copied > 0 else { return nil }
-            let left = max(0, board.status.snapshot.rowsExpected - board.status.snapshot.rowsDone)
-            return .nanoseconds(Int64(Double(now - began.at) / Double(copied) * Double(left)))
-        }
-    }
-}
-
-extension TaskStatus.Snapshot {
-    /// Rows copied so far, of all tables.
-    public var rowsDone: Int { tables.reduce(0) { $0 + $1.rowsCopied } }
-
-    /// Rows that there will be, as far as one can tell: what a table that is done had, else what
-    /// the planner expects, and never less than what was copied.
-    public var rowsExpected: Int {
-        tables.reduce(0) { sum, table in
-            sum
-                + (table.state == .done
-                    ? table.rowsCopied : max(table.rowsCopied, table.rowsEstimated ?? 0))
-        }
-    }
 }

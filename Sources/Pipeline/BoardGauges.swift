@@ -32,14 +32,22 @@ private func nanoseconds(of clock: clockid_t) -> UInt64 {
     return UInt64(time.tv_sec) * nanosecondsPerSecond + UInt64(time.tv_nsec)
 }
 
-/// Counts events in buckets of a second, and gives their rate over the last ten.
+/// Counts events in buckets of a second, and gives their rate over the last ten, or however many.
 struct RateWindow: Sendable {
-    static let seconds: UInt64 = 10
-
     /// One bucket more than the window, so that the second under way has one of its own.
-    private var buckets = [Int](repeating: 0, count: Int(seconds) + 1)
+    private var buckets: [Int]
     private var newest: UInt64?
     private var began: UInt64?
+
+    init(seconds: Int = 10) {
+        buckets = [Int](repeating: 0, count: seconds + 1)
+    }
+
+    /// How long ago the first event came; zero before it.
+    func age(at now: UInt64) -> Duration {
+        guard let began, now > began else { return .zero }
+        return .nanoseconds(Int64(clamping: now - began))
+    }
 
     mutating func add(_ count: Int, at now: UInt64) {
         let second = advance(to: now)
@@ -47,12 +55,13 @@ struct RateWindow: Sendable {
         buckets[Int(second % UInt64(buckets.count))] += count
     }
 
-    /// Events a second, to one decimal; zero once nothing has come for the window's length.
+    /// Events a second, to one decimal; zero once nothing has come for the window's
+    /// length.
     mutating func perSecond(at now: UInt64) -> Double {
         guard let began else { return 0 }
         _ = advance(to: now)
         let intoSecond = Double(now % nanosecondsPerSecond) / Double(nanosecondsPerSecond)
-        let window = Double(Self.seconds) + intoSecond
+        let window = Double(buckets.count - 1) + intoSecond
         let age = Double(now > began ? now - began : 0) / Double(nanosecondsPerSecond)
         let rate = Double(buckets.reduce(0, +)) / min(window, max(age, 1))
         return (rate * 10).rounded() / 10

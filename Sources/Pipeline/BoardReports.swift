@@ -27,21 +27,16 @@ extension StatusBoard {
             case .copying: .copying
             case .done: .done
             }
-        let row = TaskStatus.Snapshot.Table(
-            table: progress.table,
-            state: state,
-            rowsEstimated: Int(clamping: progress.rowsEstimated),
-            rowsCopied: Int(clamping: progress.rowsCopied),
-            bytesCopied: Int(clamping: progress.bytesCopied)
+        show(
+            TaskStatus.Snapshot.Table(
+                table: progress.table,
+                state: state,
+                // The server's zero stands for a table that was never analyzed.
+                rowsEstimated: progress.rowsEstimated > 0
+                    ? Int(clamping: progress.rowsEstimated) : nil,
+                rowsCopied: Int(clamping: progress.rowsCopied),
+                bytesCopied: Int(clamping: progress.bytesCopied)
+            )
         )
-        update { status in
-            if let index = status.snapshot.tables.firstIndex(where: {
-                ExactText($0.table) == ExactText(row.table)
-            }) {
-                status.snapshot.tables[index] = row
-            } else {
-                status.snapshot.tables.append(row)
-            }
-        }
     }
 }

@@ -19,6 +19,12 @@ extension TaskStatus {
             self.details = details
         }
 
+        /// A detail that is a number; nil where there is none of the name.
+        public func number(_ name: String) -> Int? {
+            guard case .number(let number) = details[name] else { return nil }
+            return number
+        }
+
         /// One detail of a sink.
         public enum Detail: Sendable, Codable, Equatable {
             /// A text, such as a file's name.

@@ -137,6 +137,11 @@ final class SlotMonitor: Sendable {
             status.source.walStatus = slot?.walStatus
             status.source.retention = retention
         }
+        if let warning = retention?.warning {
+            board.warn("slot.retention", warning)
+        } else {
+            board.clearWarning("slot.retention")
+        }
     }
 }
 

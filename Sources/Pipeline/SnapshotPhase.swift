@@ -43,22 +43,7 @@ extension TaskRunner {
             // Nothing is made on the server before the sink has shown that it can write.
             if options.snapshot != .only { try ensurePublication(of: tables, on: control) }
         }
-        let taken = try SlotSnapshot.take(
-            slot: options.slot,
-            slotExists: slotExists || options.snapshot == .only,
-            failover: options.failover,
-            parameters: options.source,
-            stop: stop,
-            log: log,
-            waiting: { [board] in board.beat(.sink) }
-        )
-        if options.snapshot != .only { slots.expect(on: facts) }
-        log.notice(
-            "snapshot taken",
-            metadata: [
-                "lsn": "\(taken.consistentPoint)", "tables": .stringConvertible(tables.count),
-            ]
-        )
+        let taken = try take(tables.count, slotExists: slotExists, facts: facts)
         if goesOn {
             try catchUp(
                 to: taken.consistentPoint,
@@ -83,19 +68,13 @@ extension TaskRunner {
         )
         try sink.prepare(done.relations, types: done.types)
         if options.snapshot != .never {
-            let begun = Self.begun(done, after: run.checkpoint)
-            // Without a slot nothing will bring what is there up to another point.
-            let canGoOn = sink.keepsCheckpoint && (options.snapshot != .only || goesOn)
-            if canGoOn || sink.showsUnfinishedSnapshots {
-                try turn.verify()
-                try sink.commit(canGoOn ? begun : Self.unreachable(begun))
-            }
-            try copy(
+            try copyMissing(
+                of: done,
+                after: goesOn ? run.checkpoint : nil,
                 current,
                 types: types,
                 taken: taken,
-                to: sink,
-                noting: CopiedSoFar(begun, isCommitted: canGoOn)
+                to: sink
             )
         }
         try turn.verify()
@@ -107,6 +86,56 @@ extension TaskRunner {
         return done
     }
 
+    /// Takes the snapshot of so many tables, and makes the slot where there is none.
+    private func take(
+        _ count: Int,
+        slotExists: Bool,
+        facts: ServerFacts
+    ) throws -> SlotSnapshot {
+        let taken = try SlotSnapshot.take(
+            slot: options.slot,
+            slotExists: slotExists || options.snapshot == .only,
+            failover: options.failover,
+            parameters: options.source,
+            stop: stop,
+            log: log,
+            waiting: { [board] in board.beat(.sink) }
+        )
+        if options.snapshot != .only { slots.expect(on: facts) }
+        log.notice(
+            "snapshot taken",
+            metadata: [
+                "lsn": "\(taken.consistentPoint)", "tables": .stringConvertible(count),
+            ]
+        )
+        return taken
+    }
+
+    /// Copies what an earlier snapshot, whose checkpoint has come to this one's point, has not.
+    private func copyMissing(
+        of done: Checkpoint,
+        after former: Checkpoint?,
+        _ tables: [SourceTable],
+        types: TypeCatalog,
+        taken: consuming SlotSnapshot,
+        to sink: any Sink
+    ) throws {
+        let begun = Self.begun(done, after: former)
+        // Without a slot nothing will bring what is there up to another point.
+        let canGoOn = sink.keepsCheckpoint && (options.snapshot != .only || former != nil)
+        if canGoOn || sink.showsUnfinishedSnapshots {
+            try turn.verify()
+            try sink.commit(canGoOn ? begun : Self.unreachable(begun))
+        }
+        try copy(
+            tables,
+            types: types,
+            taken: taken,
+            to: sink,
+            noting: CopiedSoFar(begun, isCommitted: canGoOn)
+        )
+    }
+
     /// The checkpoint before the first row of a snapshot: what is there is what an earlier one left,
     /// brought up to this one's point.
     private static func begun(_ done: Checkpoint, after former: Checkpoint?) -> Checkpoint {
@@ -114,7 +143,7 @@ extension TaskRunner {
         begun.snapshot = .running
         begun.copies = done.relations.map { relation in
             var copy = TableCopy(oid: relation.oid, point: done.position)
-            if let former, former.goesOn { copy.add(former.copy(of: relation.oid)) }
+            if let former { copy.add(former.copy(of: relation.oid)) }
             if copy.progress == .nothing { (copy.rows, copy.bytes) = (0, 0) }
             return copy
         }
@@ -133,12 +162,12 @@ extension TaskRunner {
         let time = ContinuousClock.now - began
         log.notice(
             """
-            snapshot complete: \(Prose.count(snapshot.rowsDone, "row")) of \
+            snapshot complete: \(Prose.count(snapshot.rowsCopied, "row")) of \
             \(Prose.count(snapshot.tables.count, "table")) in \(Prose.time(milliseconds: time.milliseconds))
             """,
             metadata: [
                 "figures": [
-                    "rows": .stringConvertible(snapshot.rowsDone),
+                    "rows": .stringConvertible(snapshot.rowsCopied),
                     "tables": .stringConvertible(snapshot.tables.count),
                     "afterMilliseconds": .stringConvertible(Int(time.milliseconds)),
                 ]

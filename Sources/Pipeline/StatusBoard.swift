@@ -28,7 +28,9 @@ public final class StatusBoard: Sendable {
         var rate = RateWindow()
         var lag = LagGauge()
         var trouble: Trouble?
-        var snapshotBegan: (at: UInt64, snapshot: TaskStatus.Snapshot)?
+        var pace = SnapshotPace()
+        var history = StatusHistory()
+        var totals: HistoryTotals?
     }
 
     private final class Pulse: Sendable {
@@ -69,10 +71,7 @@ public final class StatusBoard: Sendable {
             if let error = board.status.lastError, error != before.error {
                 board.counters.count(error, at: clock.unixMicroseconds())
             }
-            if board.status.phase == .snapshotting, before.phase != .snapshotting {
-                board.snapshotBegan = (now, board.status.snapshot)
-            }
-            board.lag.observe(pending: Self.isPending(board.status.stream), at: now)
+            board.lag.observe(pending: board.status.stream.isPending, at: now)
         }
     }
 
@@ -115,6 +114,7 @@ public final class StatusBoard: Sendable {
             var status = board.status
             status.stream.changesPerSecond = board.rate.perSecond(at: now)
             status.stream.lagMilliseconds = board.lag.milliseconds(at: now)
+            board.pace.fill(&status.snapshot, at: now)
             status.uptimeSeconds = Int((now > began ? now - began : 0) / 1_000_000_000)
             return status
         }
@@ -141,11 +141,15 @@ public final class StatusBoard: Sendable {
         }
     }
 
-    private static func isPending(_ stream: TaskStatus.Stream) -> Bool {
-        guard let received = stream.receivedLSN, let durable = stream.durableLSN else {
-            return false
+    /// Shows how far the copy of a table is; called once a batch.
+    func show(_ table: TaskStatus.Snapshot.Table) {
+        let now = clock.monotonic()
+        board.withLock { board in
+            let former = board.pace.place(of: table.table, in: &board.status.snapshot.tables)
+            let copied = table.rowsCopied - board.status.snapshot.tables[former].rowsCopied
+            board.status.snapshot.tables[former] = table
+            board.pace.took(max(0, copied), of: table, at: now)
         }
-        return received != durable
     }
 }
 
@@ -200,6 +204,30 @@ extension StatusBoard.Part {
         case .sink: 1
         case .snapshot: 2
         case .supervisor: 3
+        }
+    }
+}
+
+// MARK: - History
+
+extension StatusBoard {
+    /// What was, point by point, over the last hour.
+    public var history: StatusHistory {
+        board.withLock { $0.history }
+    }
+
+    /// Adds a point to the history, and says after how long the next one is due.
+    ///
+    /// Called about every five seconds by one caller; a point that was not taken is a gap.
+    public func sample() -> Duration {
+        let now = clock.monotonic()
+        let status = status
+        let wall = clock.unixMicroseconds() / 1000
+        return board.withLock { board in
+            let totals = HistoryTotals(status, at: now)
+            let point = StatusHistory.Point(status, totals: totals, former: board.totals)
+            board.totals = totals
+            return board.history.add(point, at: now, unixMilliseconds: wall)
         }
     }
 }

@@ -165,10 +165,23 @@ extension TaskStatus {
     public struct Snapshot: Sendable, Codable, Equatable {
         /// The tables in the order in which they are copied.
         public var tables: [Table]
+        /// Rows read a second over the last minute, of all tables; nil while nothing is copied.
+        public var rowsPerSecond: Double?
+        /// Seconds until the tables are copied at that rate, by the planner's estimates; nil where
+        /// that cannot be said.
+        public var secondsLeft: Int?
 
         /// Creates a snapshot of the given tables.
         public init(tables: [Table] = []) {
             self.tables = tables
+        }
+
+        /// Encodes every key, unknown values as null.
+        public func encode(to encoder: any Encoder) throws {
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(tables, forKey: .tables)
+            try container.encode(rowsPerSecond, forKey: .rowsPerSecond)
+            try container.encode(secondsLeft, forKey: .secondsLeft)
         }
 
         /// How far the copy of one table is.
@@ -193,6 +206,10 @@ extension TaskStatus {
             public var rowsCopied: Int
             /// Bytes read so far.
             public var bytesCopied: Int
+            /// Rows read a second over the last minute; nil unless the table is being copied.
+            public var rowsPerSecond: Double?
+            /// Seconds until the table is copied at that rate; nil where that cannot be said.
+            public var secondsLeft: Int?
 
             /// Creates the progress of one table.
             public init(
@@ -217,6 +234,8 @@ extension TaskStatus {
                 try container.encode(rowsEstimated, forKey: .rowsEstimated)
                 try container.encode(rowsCopied, forKey: .rowsCopied)
                 try container.encode(bytesCopied, forKey: .bytesCopied)
+                try container.encode(rowsPerSecond, forKey: .rowsPerSecond)
+                try container.encode(secondsLeft, forKey: .secondsLeft)
             }
         }
     }

@@ -3,7 +3,7 @@
 // walrelay's own tables on the target, in the schema walrelay:
 //
 //   checkpoint    one row a task; committed in the same transaction as the data
-//   copied        what a running snapshot has copied since; committed with each chunk (CopiedChunks)
+//   copied        what a running snapshot has copied since; committed with its chunk (CopiedChunks)
 //   claim         which task writes which table, so that no two write one
 //   dead_letter   rows that the target refused, where the settings ask for that
 //

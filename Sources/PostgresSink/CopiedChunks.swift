@@ -61,7 +61,8 @@ extension CheckpointTable {
             return TableCopy(
                 oid: UInt32(clamping: rows.integer(row, 0) ?? 0),
                 point: point,
-                progress: rows.value(row, 1).map { .keys(column: $0, KeyRanges([range])) } ?? .whole,
+                progress: rows.value(row, 1).map { .keys(column: $0, KeyRanges([range])) }
+                    ?? .whole,
                 rows: rows.integer(row, 4) ?? 0,
                 bytes: rows.integer(row, 5) ?? 0
             )

@@ -107,8 +107,9 @@ public final class PostgresSink: Sink {
         (durable, chunks) = (checkpoint, 0)
     }
 
-    /// Makes the keys of the tables that hold rows which count: without them each change would be a
-    /// scan of its table. Blocks for as long as that takes.
+    /// Makes the keys of the tables that hold rows which count.
+    ///
+    /// Without them each change would be a scan of its table. Blocks for as long as that takes.
     public func resumeSnapshot(_ checkpoint: Checkpoint) throws {
         let session = try usable()
         try attempt("making keys on the target") {

@@ -113,8 +113,8 @@ extension BatchAssembler {
         return WalrelayError(
             "snapshot.scattered",
             exit: .refused,
-            "The transaction at \(transaction.commitLSN) moves keys of \(name), of which not all is "
-                + "copied yet, into so many places that they cannot be kept track of",
+            "The transaction at \(transaction.commitLSN) moves keys of \(name), of which not all "
+                + "is copied yet, into so many places that they cannot be kept track of",
             hint: "begin anew: walrelay teardown, an empty sink, and run again"
         )
     }

@@ -16,7 +16,9 @@ struct CopyJob: Sendable {
     let mayBegin: @Sendable () -> Bool
     let ending: StopSignal
 
-    /// The next chunk; `nil` where none is left. May block.
+    /// The next chunk; `nil` where none is left.
+    ///
+    /// May block.
     func take() throws(WalrelayError) -> SnapshotChunk? {
         try ledger.take(unless: ending, mayBegin: mayBegin)
     }

@@ -5,10 +5,10 @@
 //   page 0 ······ page n ······ page 2n ······ page 3n ······
 //             key 41 802     key 83 977     key 310 002
 //
-// Keys of pages at equal distances cut the heap into parts of one size, however the keys are spread;
-// and whether they ascend says whether a range of keys is a run of pages at all. If not, to read the
-// ranges one by one would read most of the heap each time. Statistics would say the same, but may be
-// old or missing.
+// Keys of pages at equal distances cut the heap into parts of one size, however the keys are
+// spread; and whether they ascend says whether a range of keys is a run of pages at all. If not, to
+// read the ranges one by one would read most of the heap each time. Statistics would say the same,
+// but may be old or missing.
 
 import ChangeModel
 import LibPQ

@@ -80,7 +80,9 @@ final class ChunkLedger: Sendable {
         progress.forEach(report)
     }
 
-    /// The next chunk to copy; `nil` where none is left. Blocks while `mayBegin` says no.
+    /// The next chunk to copy; `nil` where none is left.
+    ///
+    /// Blocks while `mayBegin` says no.
     ///
     /// Throws `stopped` once `ending` is requested meanwhile.
     func take(

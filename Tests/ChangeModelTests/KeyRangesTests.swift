@@ -65,7 +65,9 @@ import Testing
         }
     }
 
-    @Test(arguments: ["[[1]]", "[[5,1]]", "[[1,5],[5,9]]", "[[1,null],[7,9]]", "[[3,4],[1,2]]", "7"])
+    @Test(arguments: [
+        "[[1]]", "[[5,1]]", "[[1,5],[5,9]]", "[[1,null],[7,9]]", "[[3,4],[1,2]]", "7",
+    ])
     func `ranges that do not ascend are refused`(text: String) {
         #expect(throws: DecodingError.self) {
             try JSONDecoder().decode(KeyRanges.self, from: Data(text.utf8))
@@ -88,7 +90,12 @@ import Testing
         var copy = TableCopy(oid: 1, point: LSN(5))
         copy.add(TableCopy(oid: 1, point: LSN(5), progress: .keys(column: "id", ranges((nil, 5)))))
         copy.add(
-            TableCopy(oid: 1, point: LSN(5), progress: .keys(column: "id", ranges((9, nil))), rows: 3)
+            TableCopy(
+                oid: 1,
+                point: LSN(5),
+                progress: .keys(column: "id", ranges((9, nil))),
+                rows: 3
+            )
         )
         #expect(copy.progress == .keys(column: "id", ranges((nil, 5), (9, nil))))
         copy.add(TableCopy(oid: 1, point: LSN(5), progress: .keys(column: "no", ranges((5, 9)))))
@@ -115,7 +122,12 @@ import Testing
         #expect(try read("complete").copy(of: 7).progress == .whole)
         var checkpoint = try read("running")
         checkpoint.set(
-            TableCopy(oid: 7, point: LSN(1), progress: .keys(column: "a\"b", ranges((-4, 9))), rows: 2)
+            TableCopy(
+                oid: 7,
+                point: LSN(1),
+                progress: .keys(column: "a\"b", ranges((-4, 9))),
+                rows: 2
+            )
         )
         checkpoint.set(TableCopy(oid: 8, point: LSN(1), progress: .whole))
         checkpoint.set(TableCopy(oid: 9, point: LSN(1)))

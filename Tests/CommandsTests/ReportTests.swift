@@ -97,7 +97,8 @@ import Testing
 @Suite struct StatusReportTests {
     @Test func `a task that has just begun shows dashes, not zeros`() {
         let text = StatusReport.text(TaskStatus(task: "orders", version: "1", sinkKind: "ndjson"))
-        #expect(text.hasPrefix("task         orders, checking\nsource       -\nslot         -\n"))
+        #expect(text.hasPrefix("task         orders, checking\n             Looking at the source"))
+        #expect(text.contains("\nsource       -\nslot         -\n"))
         #expect(text.contains("\nlag          -\n"))
         #expect(text.contains("\nlast error   none\n"))
     }
@@ -122,16 +123,100 @@ import Testing
             ),
         ]
         let text = StatusReport.text(status)
-        #expect(text.contains("snapshot     1 of 2 tables done, 1,234,577 rows\n"))
+        #expect(
+            text.contains(
+                "snapshot     [####................] 24 %, 1 of 2 tables done, 1,234,577 rows, - left\n"
+            )
+        )
         #expect(
             text.hasSuffix(
                 """
-                  public.big         copying  1,234,567 of about 5,000,000 rows  128 MiB
-                  public.s\\u{1b}[2J  done     10 rows                            1 byte
+                  public.big         copying  [####................] 24 %  \
+                1,234,567 of about 5,000,000 rows  128 MiB  - left
+                  public.s\\u{1b}[2J  done                                  10 rows  \
+                                          1 byte
 
                 """
             )
         )
+    }
+
+    @Test func `tables are listed as long as there is something to copy, and not without end`() {
+        var status = TaskStatus(task: "orders", version: "1", sinkKind: "ndjson")
+        status.snapshot.tables = (0..<1000).map { .init(table: "t\($0)", state: .done) }
+        #expect(
+            StatusReport.text(status).contains("snapshot     1000 of 1000 tables done, 0 rows\n")
+        )
+        #expect(!StatusReport.text(status).contains("t0 "))
+        status.snapshot.tables[700].state = .copying
+        status.snapshot.tables[700].secondsLeft = 1234
+        let text = StatusReport.text(status)
+        #expect(text.hasSuffix("  and 980 more\n"))
+        let first = text.split(separator: "\n").first { $0.hasPrefix("  t") }
+        #expect(first?.hasPrefix("  t700  copying") == true)
+        #expect(first?.hasSuffix("21 min left") == true)
+    }
+
+    @Test func `warnings, certificates and the errors of late are there`() {
+        var status = TaskStatus(task: "orders", version: "1", sinkKind: "ndjson")
+        status.phase = .failed
+        status.uptimeSeconds = 3700
+        status.warnings = [.init(code: "slot.retention", text: "5 GiB", since: "2026")]
+        status.certificates = [
+            .init(
+                server: .source,
+                certificate: "server",
+                subject: "CN=a",
+                notAfterSeconds: 86_400 * 31
+            ),
+            .init(server: .target, certificate: "client", subject: "CN=b", notAfterSeconds: 5),
+        ]
+        let last = TaskStatus.Failure(code: "a.b", message: "broke", hint: "mend it", at: "t9")
+        let first = TaskStatus.Failure(code: "c.d", message: "blinked", hint: "wait", at: "t1")
+        status.lastError = last
+        status.recentErrors = [.init(last), .init(first, firstAt: "t0", count: 1234)]
+        let report = StatusReport(status: status, unixSeconds: 86_400)
+        let text = report.lines.map { $0.text + "\n" }.joined()
+        for line in [
+            "task         orders, failed\n", "warning      5 GiB [slot.retention]\n",
+            "certificate  source, server: CN=a, valid for 30 days, until 1970-02-01\n",
+            "certificate  target, client: CN=b, expired, until 1970-01-01\n",
+            "last error   t9  broke [a.b]\n             try: mend it\n",
+            "before       t1, 1,234 times  blinked [c.d]\n",
+            "version      walrelay 1, up 1 h 1 min\n",
+        ] {
+            #expect(text.contains(line), "\(line)")
+        }
+        let coloured = report.lines.map { $0.rendered(isColoured: true) }.joined()
+        #expect(coloured.contains("\u{1B}[31mfailed\u{1B}[0m"))
+        #expect(coloured.contains("\u{1B}[31mexpired, until 1970-01-01\u{1B}[0m"))
+        #expect(coloured.contains("\u{1B}[33mwarning\u{1B}[0m"))
+    }
+
+    @Test func `the bar of run says what the phase is about`() {
+        var status = TaskStatus(task: "orders", version: "1", sinkKind: "ndjson")
+        #expect(RunProgressText.line(status) == "checking")
+        status.phase = .snapshotting
+        status.snapshot.tables = [
+            .init(table: "a", state: .copying, rowsEstimated: 1000, rowsCopied: 500)
+        ]
+        status.snapshot.rowsPerSecond = 12.25
+        status.snapshot.secondsLeft = 41
+        #expect(
+            RunProgressText.line(status)
+                == "snapshot [##########..........] 50 %, 0 of 1 table, 12 rows/s, 45 s left"
+        )
+        status.phase = .streaming
+        status.stream.changesPerSecond = 1234.4
+        status.stream.lagMilliseconds = 12
+        status.source.lagBytes = 2048
+        #expect(
+            RunProgressText.line(status)
+                == "streaming, 1,234 changes/s, lag 12 ms, 2 KiB to confirm"
+        )
+        status.phase = .reconnecting
+        status.lastError = .init(code: "a", message: "gone", hint: "", at: "")
+        #expect(RunProgressText.line(status) == "reconnecting: gone")
     }
 
     @Test func `slot, lag, rate and the last error with its way out are there`() {

@@ -63,7 +63,7 @@ struct HTTPAttackTests {
     func `ten thousand connections in turn leave nothing behind`() async throws {
         let target = try await Target("http_turns")
         @Sendable func connect(_ times: Int) throws {
-            let paths = ["/healthz", "/readyz", "/status", "/metrics", "/", "/nothing"]
+            let paths = ["/healthz", "/readyz", "/status", "/history", "/metrics", "/", "/nothing"]
             for turn in 0..<times {
                 let path = paths[turn % paths.count]
                 let code = try target.wire.get(path).code

@@ -80,7 +80,10 @@ final class ResumedLoad: Sendable {
 }
 
 extension Acceptance {
-    @Suite(.serialized, .enabled(if: TestKnob.hasFailpoints, "a snapshot has to be slow on purpose"))
+    @Suite(
+        .serialized,
+        .enabled(if: TestKnob.hasFailpoints, "a snapshot has to be slow on purpose")
+    )
     struct ResumedSnapshotTests {
         private static let rows = 30_000
 
@@ -102,7 +105,10 @@ extension Acceptance {
                 }
                 try await Task.sleep(for: limit * Double.random(in: 0..<1, using: &random))
                 daemon.kill(SIGKILL)
-                #expect(try await daemon.wait() == .signal(SIGKILL), "\(daemon.stderr.suffix(2_000))")
+                #expect(
+                    try await daemon.wait() == .signal(SIGKILL),
+                    "\(daemon.stderr.suffix(2_000))"
+                )
                 let now = try await copied()
                 #expect(now >= before, "what was copied stays so")
                 before = now
@@ -173,7 +179,9 @@ extension Acceptance {
                     round += 1
                 }
                 if hit == 2 {
-                    try await task.source("ALTER TABLE big ADD COLUMN IF NOT EXISTS late int DEFAULT 7")
+                    try await task.source(
+                        "ALTER TABLE big ADD COLUMN IF NOT EXISTS late int DEFAULT 7"
+                    )
                 }
             }
             try await task.runUntilNow()

@@ -188,10 +188,14 @@ import Testing
             TableCopy(
                 oid: 7,
                 point: LSN(0x10),
-                progress: .keys(column: "a\"\u{1}b", KeyRanges([KeyRange(nil, -4), KeyRange(7, 9)])),
+                progress: .keys(
+                    column: "a\"\u{1}b",
+                    KeyRanges([KeyRange(nil, -4), KeyRange(7, 9)])
+                ),
                 rows: 3,
                 bytes: 40
-            ), TableCopy(oid: 8, point: LSN(0x10), progress: .whole), TableCopy(oid: 9, point: LSN(1)),
+            ), TableCopy(oid: 8, point: LSN(0x10), progress: .whole),
+            TableCopy(oid: 9, point: LSN(1)),
         ]
         try sink.commit(part)
         #expect(try folder.eventFiles.first?.hasSuffix("1.ndjson") == true)

@@ -55,11 +55,12 @@ func withHealthServer<R: Sendable>(
     stallLimit: Duration = .seconds(30),
     times: HTTPTimes = HTTPTimes(),
     clientLimit: Int = HTTPListener.clientLimit,
+    port: UInt16 = 0,
     _ body: @escaping @Sendable (UInt16) async throws -> R
 ) async throws -> R {
     let (ports, continuation) = AsyncStream.makeStream(of: UInt16.self)
     let service = HealthService(
-        listen: ListenAddress(host: "127.0.0.1", port: 0),
+        listen: ListenAddress(host: "127.0.0.1", port: port),
         routes: HealthRoutes(board: board, access: access, stallLimit: stallLimit),
         logger: quietLogger,
         times: times,

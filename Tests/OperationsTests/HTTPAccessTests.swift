@@ -66,10 +66,7 @@ import Testing
 
     @Test func `a probe without the token is told no warning`() {
         let board = makeBoard()
-        board.update { status in
-            status.source.retention = .init()
-            status.source.retention?.warning = "slot secret_name holds back much"
-        }
+        board.warn("slot.retention", "slot secret_name holds back much")
         let routes = HealthRoutes(board: board, access: Self.access)
         var request = HTTPRequest(method: "GET", path: "/healthz", host: "h")
         #expect(routes.reply(to: request).body == "ok\n")

@@ -55,10 +55,7 @@ import Testing
 
     @Test func `a warning is told with 200`() async throws {
         let board = makeBoard()
-        board.update { status in
-            status.source.retention = .init()
-            status.source.retention?.warning = "The slot\nholds back 6 GiB of WAL"
-        }
+        board.warn("slot.retention", "The slot\nholds back 6 GiB of WAL")
         try await withHealthServer(board: board) { port in
             let reply = try await RawHTTP.get("/healthz", port: port)
             #expect(reply.status == "HTTP/1.1 200 OK")

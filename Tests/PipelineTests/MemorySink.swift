@@ -65,7 +65,8 @@ final class MemoryStore: Sendable {
 
         /// Throws away the lines of tables of which nothing counts, as `prepare` has to.
         mutating func discard(_ relations: [Relation]) {
-            for relation in relations where checkpoint?.copy(of: relation.oid).progress == .nothing {
+            for relation in relations where checkpoint?.copy(of: relation.oid).progress == .nothing
+            {
                 lines.removeAll { $0.hasPrefix("read \(relation.name) ") }
             }
         }

@@ -9,7 +9,7 @@ import Testing
 @testable import Pipeline
 
 /// Two clocks that stand still until the test moves them.
-private final class HandClock: Sendable {
+final class HandClock: Sendable {
     private let nanoseconds = Mutex<UInt64>(5_000_000_000)
 
     func advance(milliseconds: UInt64) {
@@ -194,31 +194,6 @@ private final class HandClock: Sendable {
         #expect(mended?.trouble.failures == 3)
         #expect(mended?.after == .milliseconds(1500))
         #expect(board.enter(.streaming).mended == nil)
-    }
-
-    @Test func `what is left of a snapshot follows its pace`() {
-        let board = makeBoard()
-        func copied(_ rows: Int) {
-            board.update { status in
-                status.phase = .snapshotting
-                status.snapshot.tables = [
-                    .init(table: "a", state: .copying, rowsEstimated: 1000, rowsCopied: rows),
-                    .init(table: "b", state: .done, rowsEstimated: 5, rowsCopied: 500),
-                ]
-            }
-        }
-        #expect(board.snapshotRemaining == nil)
-        copied(0)
-        #expect(board.snapshotRemaining == nil)
-        clock.advance(milliseconds: 10_000)
-        copied(250)
-        #expect(board.status.snapshot.rowsDone == 750)
-        #expect(board.status.snapshot.rowsExpected == 1500)
-        #expect(board.snapshotRemaining == .seconds(30))
-        copied(1200)
-        #expect(board.snapshotRemaining == .zero)
-        board.update { $0.phase = .streaming }
-        #expect(board.snapshotRemaining == nil)
     }
 
     @Test func `only a part at work can stall, and a beat mends it`() {

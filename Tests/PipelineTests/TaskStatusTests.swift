@@ -39,10 +39,12 @@ import Testing
                 "lagMilliseconds",
             ]
         )
+        #expect(try keys(document["snapshot"]) == ["tables", "rowsPerSecond", "secondsLeft"])
         let tables = try #require((document["snapshot"] as? [String: Any])?["tables"] as? [Any])
         #expect(
             try keys(tables.first) == [
-                "table", "state", "rowsEstimated", "rowsCopied", "bytesCopied",
+                "table", "state", "rowsEstimated", "rowsCopied", "bytesCopied", "rowsPerSecond",
+                "secondsLeft",
             ]
         )
         #expect(document["lastError"] is NSNull)

@@ -215,7 +215,9 @@ final class Collector: Sendable {
 
     private func take(_ batch: consuming ChangeBatch) {
         var faults: [String] = []
-        if let copied = batch.copied { state.withLock { $0.copies[copied.oid, default: []].append(copied) } }
+        if let copied = batch.copied {
+            state.withLock { $0.copies[copied.oid, default: []].append(copied) }
+        }
         guard !batch.changes.isEmpty else {
             if batch.copied == nil { state.withLock { $0.faults.append("nothing to say") } }
             return

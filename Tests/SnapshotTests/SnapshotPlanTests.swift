@@ -194,7 +194,10 @@ struct SnapshotPlanTests {
             cuts: [1000: .init(column: "id", boundaries: cuts, copied: copied)]
         )
         let chunks = plan.chunks.filter(\.isResumable)
-        #expect(plan.chunks.prefix(chunks.count) == chunks[...], "what counts by itself comes first")
+        #expect(
+            plan.chunks.prefix(chunks.count) == chunks[...],
+            "what counts by itself comes first"
+        )
         #expect(plan.chunks.dropFirst(chunks.count).map(\.range) == [.whole])
         for key in Int64(-30)...30 {
             let count = keys(chunks).count { KeyRange($0.lower, $0.upper).contains(key) }
