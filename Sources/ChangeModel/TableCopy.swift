@@ -67,7 +67,9 @@ public struct TableCopy: Sendable, Equatable {
 }
 
 extension TableCopy: Codable {
-    private enum Key: String, CodingKey { case oid, point, column, ranges, whole, rows, bytes, asked }
+    private enum Key: String, CodingKey {
+        case oid, point, column, ranges, whole, rows, bytes, asked
+    }
 
     /// Decodes what `encode` has written.
     public init(from decoder: any Decoder) throws {

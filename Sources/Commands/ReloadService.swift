@@ -85,7 +85,9 @@ struct ReloadService: Service {
             return refuse(error)
         }
         for warning in reload.settings.warnings { log.warning("\(warning)") }
-        for name in reload.waiting { log.warning("\(name) changed: takes effect with the next start") }
+        for name in reload.waiting {
+            log.warning("\(name) changed: takes effect with the next start")
+        }
         log.notice(
             "settings reloaded",
             metadata: [

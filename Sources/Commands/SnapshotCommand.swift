@@ -64,7 +64,7 @@ struct SnapshotCommand: AsyncParsableCommand {
             of: names,
             token: settings.http.readToken(environment: environment).map { Secret($0) }
         )
-        print("Asked for: the task copies \(list) once more; /status and its log say how far it is.")
+        print("Asked for: the task copies \(list) once more; its log and /status say how far.")
     }
 
     /// The tables that are meant, of those that the settings take.

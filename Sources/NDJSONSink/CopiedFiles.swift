@@ -83,9 +83,11 @@ struct CopiedFiles: ~Copyable {
         let count = events.buffer.count
         guard count > 0 else { return 0 }
         let (name, directory) = (name, files.directory)
-        let file = try current ?? files.attempt("Creating", name) { () throws(Errno) in
-            try directory.create(name, replacing: true)
-        }
+        let file =
+            try current
+            ?? files.attempt("Creating", name) { () throws(Errno) in
+                try directory.create(name, replacing: true)
+            }
         current = file
         var length = length
         try events.buffer.withUnsafeBytes { bytes in

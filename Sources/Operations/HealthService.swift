@@ -129,7 +129,9 @@ private final class HTTPSeat: Sendable {
 
     /// The next turn, once the former one is over; nil at the end.
     func next() throws(WalrelayError) -> Turn? {
-        let (first, isFirst) = state.withLock { ($0.listen, $0.present == nil && $0.waiting == nil) }
+        let (first, isFirst) = state.withLock { state in
+            (state.listen, state.present == nil && state.waiting == nil)
+        }
         let opened = isFirst ? Turn(socket: try Self.open(first)) : nil
         return state.withLock { state in
             guard !state.isEnded else { return nil }

@@ -81,8 +81,10 @@ final class AdditionWork: Sendable {
         var lanes: (any CopyLanes)?
     }
 
-    /// Nothing is begun; changes that were committed from the server's present position on wait at
-    /// the runner's gate. `arrived` rings for batches.
+    /// Nothing is begun.
+    ///
+    /// Changes that were committed from the server's present position on wait at the runner's gate.
+    /// `arrived` rings for batches.
     init(
         of tables: [Relation],
         followsStream: Bool,

@@ -302,8 +302,10 @@ public struct StreamReader: ~Copyable {
 
     // MARK: Waiting
 
-    /// Waits, with the session open, until the stream is to begin anew: nothing is received, as
-    /// while the queue is full. What came of the transaction that waits comes again.
+    /// Waits, with the session open, until the stream is to begin anew.
+    ///
+    /// Nothing is received, as while the queue is full. What came of the transaction that waits
+    /// comes again.
     private mutating func awaitCopy(_ wait: CopyAwaited) throws -> StreamEnding {
         assembler.dropAwaitingTransaction()
         tellNotices()

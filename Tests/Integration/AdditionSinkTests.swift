@@ -201,7 +201,8 @@ extension Acceptance {
             try await task.end()
         }
 
-        private static func snapshot(_ task: RelayTask, _ tables: [String]) async throws -> Outcome {
+        private static func snapshot(_ task: RelayTask, _ tables: [String]) async throws -> Outcome
+        {
             let process = try DaemonProcess(["snapshot", "--config", task.settingsPath] + tables)
             let status = try await process.wait()
             return Outcome(status: status, stdout: process.stdout, stderr: process.stderr)

@@ -197,13 +197,15 @@ extension Acceptance {
         @Test(.timeLimit(.minutes(2)))
         func `a table with a fault leaves the task as it is`() async throws {
             let task = try await task()
-            try task.cluster.psql("CREATE TABLE keyless (n int); CREATE TABLE c (id int PRIMARY KEY)")
+            try task.cluster.psql("CREATE TABLE keyless (n int)")
+            try task.cluster.psql("CREATE TABLE c (id int PRIMARY KEY)")
             let daemon = try task.start()
             try await task.waitForPhase("streaming", of: daemon)
             try task.reload(daemon, include: ["public.a", "public.keyless"])
             try await daemon.waitForLog("tables are not added")
             #expect(try await task.status("lastError", "code") != nil)
-            try task.cluster.psql("INSERT INTO keyless VALUES (1); INSERT INTO a VALUES (600, 'on')")
+            try task.cluster.psql("INSERT INTO keyless VALUES (1)")
+            try task.cluster.psql("INSERT INTO a VALUES (600, 'on')")
             // The application's own updates are not broken by a publication of it.
             try task.cluster.psql("UPDATE keyless SET n = 2")
             try await daemon.until { try task.events.events().last?.after?["v"]?.text == "on" }
@@ -240,7 +242,8 @@ final class OpenTransaction: Sendable {
         process = Process()
         process.executableURL = URL(filePath: cluster.program("psql"))
         process.arguments = [
-            "-qAt", "-h", cluster.host, "-p", "\(cluster.port)", "-U", cluster.superuser, "postgres",
+            "-qAt", "-h", cluster.host, "-p", "\(cluster.port)", "-U", cluster.superuser,
+            "postgres",
         ]
         process.standardInput = pipe
         process.standardOutput = FileHandle.nullDevice

@@ -81,7 +81,8 @@ import Testing
         #expect(try await daemon.stop() == .code(0))
     }
 
-    @Test func `http moves, asks for a token, and stays where the new place is taken`() async throws {
+    @Test func `http moves, asks for a token, and stays where the new place is taken`() async throws
+    {
         var (task, _) = try await SharedCluster.trusting.task("r_http")
         let daemon = try await task.stream()
         task.httpPort = try FreePort.find()
