@@ -72,10 +72,17 @@ struct RunCommand: AsyncParsableCommand {
             clearsLine: showsBar
         )
         let log = Self.logger(settings, output: output)
-        try await LogEnding.saying(to: log, output) { try await run(settings, log, output) }
+        try await LogEnding.saying(to: log, output) {
+            try await run(settings, log, output, showsBar: showsBar)
+        }
     }
 
-    private func run(_ settings: Settings, _ log: Logger, _ output: LogOutput) async throws {
+    private func run(
+        _ settings: Settings,
+        _ log: Logger,
+        _ output: LogOutput,
+        showsBar: Bool
+    ) async throws {
         log.notice(
             "walrelay \(walrelayVersion) begins",
             metadata: ["pid": .stringConvertible(Int(getpid()))]

@@ -19,7 +19,7 @@ struct CopiedSoFar {
     /// What the next commit says.
     private(set) var checkpoint: Checkpoint
     /// What the workers see of it.
-    let pace = SnapshotPace()
+    let hold = TableHold()
     /// Whether anything is committed before the snapshot's end.
     private let isCommitted: Bool
     /// Tables that rows were written of that do not count yet.
@@ -69,7 +69,7 @@ struct CopiedSoFar {
             }
         } else if now >= mayHoldAt {
             heldSince = now
-            pace.hold(true)
+            hold.set(true)
         }
         return false
     }
@@ -84,17 +84,17 @@ struct CopiedSoFar {
 
     private mutating func release() {
         heldSince = nil
-        pace.hold(false)
+        hold.set(false)
     }
 }
 
 /// Whether the workers may begin a table whose rows count only once all of it is copied.
-final class SnapshotPace: Sendable {
+final class TableHold: Sendable {
     private let held = Atomic(false)
 
     var isHeld: Bool { held.load(ordering: .relaxed) }
 
-    func hold(_ isHeld: Bool) {
+    func set(_ isHeld: Bool) {
         held.store(isHeld, ordering: .relaxed)
     }
 }

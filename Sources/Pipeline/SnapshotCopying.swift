@@ -21,7 +21,7 @@ extension TaskRunner {
     ) throws {
         var soFar = soFar
         for table in tables { tellWhole(table, soFar.checkpoint.copy(of: table.relation.oid)) }
-        let pace = soFar.pace
+        let hold = soFar.hold
         let queue = BatchQueue(capacity: 2, pressure: board.backPressure)
         let stopWorkers = StopSignal()
         let isImported = Atomic(false)
@@ -35,7 +35,7 @@ extension TaskRunner {
                     try queue.put(batch, stop: stopWorkers)
                 },
                 recycled: { queue.spare() },
-                mayBegin: { !pace.isHeld },
+                mayBegin: { !hold.isHeld },
                 imported: { isImported.store(true, ordering: .releasing) },
                 progress: { [board] in board.update($0) },
                 passed: { [board] rows in

@@ -71,12 +71,12 @@ import Testing
         soFar.note(batch(of: 2, nil))
         let due6 = soFar.isDue(at: start + .seconds(2))
         #expect(!due6)
-        #expect(soFar.pace.isHeld, "no other table is begun meanwhile")
+        #expect(soFar.hold.isHeld, "no other table is begun meanwhile")
         soFar.note(batch(of: 2, .whole))
         let due7 = soFar.isDue(at: start + .milliseconds(2_100))
         #expect(due7)
         soFar.committed(at: start + .milliseconds(2_110), begun: start + .milliseconds(2_100))
-        #expect(!soFar.pace.isHeld)
+        #expect(!soFar.hold.isHeld)
         #expect(soFar.checkpoint.copy(of: 2).progress == .whole)
     }
 
@@ -87,7 +87,7 @@ import Testing
         var held = 0
         for tick in 1...100_000 {
             _ = soFar.isDue(at: start + .milliseconds(10 * tick))
-            if soFar.pace.isHeld { held += 1 }
+            if soFar.hold.isHeld { held += 1 }
         }
         #expect(held > 1_000 && held < 12_000)
     }
@@ -97,6 +97,6 @@ import Testing
         soFar.note(batch(of: 1, part(nil, 5)))
         soFar.note(batch(of: 2, nil))
         let due8 = soFar.isDue(at: .now + .seconds(100))
-        #expect(!due8 && !soFar.pace.isHeld)
+        #expect(!due8 && !soFar.hold.isHeld)
     }
 }
