@@ -29,6 +29,9 @@ public struct TableCopy: Sendable, Equatable {
     /// How many bytes of COPY were copied, for people.
     public var bytes: Int64
 
+    /// Whether all rows are asked for once more, while what is there goes on to be kept right.
+    public var isAsked = false
+
     /// Creates what is known of a table.
     public init(
         oid: UInt32,
@@ -64,7 +67,9 @@ public struct TableCopy: Sendable, Equatable {
 }
 
 extension TableCopy: Codable {
-    private enum Key: String, CodingKey { case oid, point, column, ranges, whole, rows, bytes }
+    private enum Key: String, CodingKey {
+        case oid, point, column, ranges, whole, rows, bytes, asked
+    }
 
     /// Decodes what `encode` has written.
     public init(from decoder: any Decoder) throws {
@@ -73,6 +78,7 @@ extension TableCopy: Codable {
         point = try values.decode(LSN.self, forKey: .point)
         rows = try values.decodeIfPresent(Int64.self, forKey: .rows) ?? 0
         bytes = try values.decodeIfPresent(Int64.self, forKey: .bytes) ?? 0
+        isAsked = try values.decodeIfPresent(Bool.self, forKey: .asked) ?? false
         if try values.decodeIfPresent(Bool.self, forKey: .whole) ?? false {
             progress = .whole
         } else if let column = try values.decodeIfPresent(String.self, forKey: .column) {
@@ -92,6 +98,7 @@ extension TableCopy: Codable {
         try values.encode(point, forKey: .point)
         try values.encode(rows, forKey: .rows)
         try values.encode(bytes, forKey: .bytes)
+        if isAsked { try values.encode(true, forKey: .asked) }
         switch progress {
         case .nothing: break
         case .whole: try values.encode(true, forKey: .whole)

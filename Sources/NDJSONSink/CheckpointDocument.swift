@@ -111,6 +111,7 @@ struct CheckpointEncoder {
                 }
                 out.append(",\"ranges\":[\(pairs.joined(separator: ","))]")
             }
+            if copy.isAsked { out.append(",\"asked\":true") }
             out.append(",\"rows\":\(copy.rows),\"bytes\":\(copy.bytes)}")
         }
         if !copies.isEmpty { out.append("]") }

@@ -73,13 +73,24 @@ extension TaskRunner {
         taken: borrowing SlotSnapshot,
         after former: Checkpoint
     ) -> SnapshotRequest {
+        let copies = tables.map { former.copy(of: $0.relation.oid) }
+        return request(tables, types: types, taken: taken, after: copies)
+    }
+
+    /// What is to be copied of tables; without `copies` that is everything.
+    func request(
+        _ tables: [SourceTable],
+        types: TypeCatalog,
+        taken: borrowing SlotSnapshot,
+        after copies: [TableCopy]
+    ) -> SnapshotRequest {
         var request = SnapshotRequest(
             snapshot: taken.snapshotName,
             lsn: taken.consistentPoint,
             time: .now,
             tables: tables.compactMap { table in
-                let copy = former.copy(of: table.relation.oid)
-                guard copy.progress != .whole else { return nil }
+                let copy = copies.first { $0.oid == table.relation.oid }
+                guard copy?.progress != .whole else { return nil }
                 let version = RelationVersion(
                     relation: table.relation,
                     types: types.types(of: table.relation),

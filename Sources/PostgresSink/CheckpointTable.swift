@@ -145,10 +145,17 @@ public struct CheckpointTable: Sendable {
     ///
     /// `nil` where the row is gone. Blocks for as long as somebody else holds the lock.
     func begin(on connection: borrowing Connection) throws(PostgresError) -> LSN? {
+        try lock(on: connection, after: "BEGIN; ")
+    }
+
+    /// The same in a transaction that is open.
+    func lock(
+        on connection: borrowing Connection,
+        after prefix: String = ""
+    ) throws(PostgresError) -> LSN? {
         let rows = try connection.query(
-            """
-            BEGIN; SELECT position FROM walrelay.checkpoint WHERE task = \(taskLiteral) FOR UPDATE
-            """,
+            "\(prefix)SELECT position FROM walrelay.checkpoint WHERE task = \(taskLiteral) "
+                + "FOR UPDATE",
             within: Self.lockLimit
         )
         return LSN(rows.text(0, 0))

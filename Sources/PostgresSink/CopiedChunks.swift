@@ -118,4 +118,20 @@ extension CheckpointTable {
 
     /// The statement that takes away what the checkpoint to be committed holds itself.
     var copiedRemoval: String { "DELETE FROM walrelay.copied WHERE task = \(taskLiteral)" }
+
+    // MARK: - Copies beside the stream
+
+    /// The statement that ends whatever copy was under way beside the stream, and begins another.
+    ///
+    /// Waits for lanes that are about to commit.
+    func beginningCopy(_ token: Int64) -> String {
+        "\(copiedRemoval); INSERT INTO walrelay.copied (task, relation, lower, rows, bytes) "
+            + "VALUES (\(taskLiteral), 0, \(token), 0, 0)"
+    }
+
+    /// Gives a row, held until the transaction ends, while that copy is the last one.
+    func holdingCopy(_ token: Int64) -> String {
+        "SELECT task FROM walrelay.copied WHERE task = \(taskLiteral) AND relation = 0 "
+            + "AND lower = \(token) FOR SHARE"
+    }
 }

@@ -54,7 +54,8 @@ final class TargetTables {
         checkpoint: Checkpoint?,
         on session: TargetSession
     ) throws {
-        self.types = types
+        let oids = Set(types.map(\.oid))
+        self.types = types + self.types.filter { !oids.contains($0.oid) }
         let claims = try TableClaims(task: options.task, on: session.connection)
         try claims.refuseOthers(relations.map(naming.target(of:)))
         let findings = try tableFindings(relations, types: types, claims: claims, on: session)

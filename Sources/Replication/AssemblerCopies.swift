@@ -30,6 +30,7 @@ extension BatchAssembler {
         payload: Span<UInt8>,
         at lsn: LSN
     ) throws -> (kind: ChangeKind, old: OldTuple)? {
+        try awaitCopy(of: oid)
         guard let filter = filters[oid] else { return (kind, old) }
         var verdict = filter.verdict(committedAt: transaction.commitLSN)
         if verdict == nil {
@@ -53,6 +54,12 @@ extension BatchAssembler {
         case .asInsert: return (.insert, .none)
         case .none: throw scattered(oid)
         }
+    }
+
+    /// Throws `CopyAwaited` where changes of the table have to wait for its rows.
+    func awaitCopy(of oid: UInt32) throws {
+        let commit = transaction.commitLSN
+        if let gate, !gate.mayPass(oid, committedAt: commit) { throw CopyAwaited(commit: commit) }
     }
 
     private func key(
@@ -92,9 +99,11 @@ extension BatchAssembler {
         guard checkpoint.snapshot == .complete else { return }
         // A table that is whole at the position needs no word of it any more.
         for (oid, filter) in filters
-        where filter.copy.progress == .whole && filter.copy.point <= position {
+        where filter.copy.progress == .whole && filter.copy.point <= position
+            && !filter.copy.isAsked
+        {
             filters[oid] = nil
-            cache.setFiltered(false, of: oid)
+            look(at: oid)
             checkpoint.copies.removeAll { $0.oid == oid }
         }
     }

@@ -30,6 +30,7 @@ extension BatchAssembler {
         }
         guard state == .taking, policy.onTruncate != .ignore else { return }
         for oid in truncate.relations {
+            try awaitCopy(of: oid)
             guard let index = cache.index(of: oid), let version = cache.entries[index].version,
                 concernsCopied(truncateOf: oid)
             else { continue }

@@ -42,6 +42,11 @@ public struct BatchAssembler {
     private var baselineChanged = false
     /// What is done with changes of tables that are not whole, by OID.
     var filters: [UInt32: CopyFilter]
+    /// Where changes wait for their table's rows.
+    let gate: CopyGate?
+    private var gateSeen = 0
+    /// The tables that are held there, as of the present transaction's beginning.
+    private var held: Set<UInt32> = []
     /// Relations of the baseline that the stream has not described yet and may correct.
     private var provisional: Set<UInt32>
     var transaction = Transaction(
@@ -65,6 +70,7 @@ public struct BatchAssembler {
         isBaselineProvisional: Bool = false,
         policy: StreamPolicy,
         types: TypeCatalog,
+        gate: CopyGate? = nil,
         batch: ChangeBatch = ChangeBatch(),
         resolveTypes: @escaping ([UInt32]) throws -> [TypeEntry],
         nameType: @escaping (Column) -> String = SchemaGuard.typeText
@@ -73,6 +79,7 @@ public struct BatchAssembler {
         self.position = checkpoint.position
         self.policy = policy
         self.types = types
+        self.gate = gate
         self.batch = batch
         self.resolveTypes = resolveTypes
         self.nameType = nameType
@@ -170,6 +177,24 @@ public struct BatchAssembler {
     public mutating func dropUnfinishedTransaction() {
         batch.dropUnfinishedTransaction()
         state = .skipping
+    }
+
+    /// As `dropUnfinishedTransaction`, where the transaction at hand is the next one to come: then
+    /// everything before its commit is here.
+    mutating func dropAwaitingTransaction() {
+        dropUnfinishedTransaction()
+        position = max(position, min(transaction.commitLSN, until ?? transaction.commitLSN))
+    }
+
+    private mutating func hold(_ now: Set<UInt32>) {
+        let former = held
+        held = now
+        for oid in former.union(now) { look(at: oid) }
+    }
+
+    /// Has each change of a table looked at, or not, as the table is now.
+    mutating func look(at oid: UInt32) {
+        cache.setFiltered(filters[oid] != nil || held.contains(oid), of: oid)
     }
 
     // MARK: Rows
@@ -292,6 +317,7 @@ public struct BatchAssembler {
         transactionNumber &+= 1
         transactionIndex = -1
         ordinal = 0
+        if let now = gate?.news(since: &gateSeen) { hold(now) }
     }
 
     private mutating func take(_ commit: Commit, at lsn: LSN) throws {
@@ -319,6 +345,7 @@ public struct BatchAssembler {
         guard let known = known(described) else {
             try refuseRecreated(described)
             cache.set(nil, of: described.oid)
+            look(at: described.oid)
             return
         }
         var relation = described
@@ -353,7 +380,7 @@ public struct BatchAssembler {
         )
         filters[relation.oid]?.describe(relation)
         cache.set(version, of: relation.oid)
-        cache.setFiltered(filters[relation.oid] != nil, of: relation.oid)
+        look(at: relation.oid)
         if state == .taking, baseline[relation.oid] != relation {
             baseline[relation.oid] = relation
             baselineChanged = true

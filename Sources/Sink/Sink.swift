@@ -69,6 +69,32 @@ public protocol Sink: AnyObject {
     /// Forgets whatever was written since the last commit.
     func rollback() throws
 
+    /// Makes ready what rows of tables are written to that are copied beside the stream of others.
+    ///
+    /// Called with nothing uncommitted. Takes away what there is of the tables where the last
+    /// checkpoint has nothing of them copied. Gives lanes where rows go past `writeCopied`.
+    func beginCopy(_ relations: [Relation], types: [TypeEntry]) throws -> (any CopyLanes)?
+
+    /// Takes rows of those tables, between any two calls of `write` and `commit`.
+    ///
+    /// What is committed meanwhile does not depend on them. A `rollback` may forget them, and
+    /// `dropUnfinished` does not.
+    func writeCopied(_ batch: borrowing ChangeBatch) throws
+
+    /// All rows have come: they are part of the sink with the next commit, which follows at once.
+    ///
+    /// Called with nothing uncommitted but these rows.
+    func endCopy() throws
+
+    /// Forgets the rows of a copy that does not come to its end.
+    func abandonCopy()
+
+    /// Gives up what was written of a transaction that has not ended and that will come again, and
+    /// nothing else; so that nobody waits for it.
+    ///
+    /// Whole transactions have all been committed.
+    func dropUnfinished() throws
+
     /// Called about every 100 ms while nothing comes, with what was written uncommitted or not.
     ///
     /// Nothing comes while the source is quiet, and while a snapshot's workers fill their batches.
@@ -89,6 +115,11 @@ public protocol Sink: AnyObject {
     /// A pipe cannot keep one: there the position of the slot is all there is, and a change may
     /// come again after a crash.
     var keepsCheckpoint: Bool { get }
+
+    /// Whether the rows of a table that is copied once more take the place of the former ones.
+    ///
+    /// Elsewhere the former ones are kept right until the new ones follow.
+    var replacesCopies: Bool { get }
 
     /// Whether rows of a snapshot can be seen before they are committed.
     ///
@@ -120,6 +151,30 @@ extension Sink {
 
     /// Does nothing.
     public func idle() throws {}
+
+    /// Makes ready as for a snapshot, for rows that come through `writeCopied`.
+    public func beginCopy(
+        _ relations: [Relation],
+        types: [TypeEntry]
+    ) throws -> (any CopyLanes)? {
+        try prepare(relations, types: types)
+        return nil
+    }
+
+    /// Writes them like any rows.
+    public func writeCopied(_ batch: borrowing ChangeBatch) throws { try write(batch) }
+
+    /// Does nothing: what was written is committed with whatever is committed next.
+    public func endCopy() throws {}
+
+    /// Does nothing.
+    public func abandonCopy() {}
+
+    /// Rolls back.
+    public func dropUnfinished() throws { try rollback() }
+
+    /// False: events are appended.
+    public var replacesCopies: Bool { false }
 
     /// False: what is not committed is not seen.
     public var showsUnfinishedSnapshots: Bool { false }

@@ -61,8 +61,7 @@ struct LaneFixture {
     func lanes(user: String = "postgres") -> PostgresLanes {
         PostgresLanes(
             parameters: target.laneParameters(user: user),
-            checkpoints: checkpoints,
-            position: Self.position,
+            record: .chunks(checkpoints, position: Self.position),
             table: { [target] in try target.table(for: $0) }
         )
     }

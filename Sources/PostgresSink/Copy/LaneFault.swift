@@ -32,8 +32,8 @@ enum LaneFault {
         WalrelayError(
             "sink.checkpoint_moved",
             exit: .checkpointMismatch,
-            "The checkpoint of task \(record.checkpoints.task) on \(destination) is not at "
-                + "\(record.position) any more, where this snapshot has left it",
+            "The checkpoint of task \(record.checkpoints.task) on \(destination) is not where this "
+                + "copying has left it any more",
             hint: "see that no second walrelay runs this task; "
                 + "this one goes on from what the target says",
             isTransient: true

@@ -15,24 +15,20 @@ import Synchronization
 /// Makes lanes into a PostgreSQL.
 final class PostgresLanes: CopyLanes {
     private let parameters: ConnectionParameters
-    private let checkpoints: CheckpointTable
-    private let position: LSN
+    private let record: LaneRecord
     private let table: @Sendable (RelationVersion) throws -> TargetTable
     private let bytes = Atomic<UInt64>(0)
 
-    /// Lanes into the server that `parameters` lead to, good for as long as the task's checkpoint
-    /// stands at `position`.
+    /// Lanes into the server that `parameters` lead to, good for as long as `record` says.
     ///
     /// `table` is called on the workers' threads, twice a chunk.
     init(
         parameters: ConnectionParameters,
-        checkpoints: CheckpointTable,
-        position: LSN,
+        record: LaneRecord,
         table: @escaping @Sendable (RelationVersion) throws -> TargetTable
     ) {
         self.parameters = parameters
-        self.checkpoints = checkpoints
-        self.position = position
+        self.record = record
         self.table = table
     }
 
@@ -40,18 +36,32 @@ final class PostgresLanes: CopyLanes {
     var bytesWritten: UInt64 { bytes.load(ordering: .relaxed) }
 
     func open(keepWaiting: @escaping @Sendable () -> Bool) throws -> any CopyLane {
-        let record = LaneRecord(checkpoints: checkpoints, position: position)
-        return try PostgresLane(parameters, record, table, keepWaiting) { [self] count in
+        try PostgresLane(parameters, record, table, keepWaiting) { [self] count in
             bytes.add(UInt64(count), ordering: .relaxed)
         }
     }
 }
 
-/// What a lane notes of its chunks, and for which checkpoint.
-struct LaneRecord: Sendable {
-    let checkpoints: CheckpointTable
-    /// Where the checkpoint stands for as long as the lane may write.
-    let position: LSN
+/// What a lane notes of its chunks, and for how long it may write.
+enum LaneRecord: Sendable {
+    /// A snapshot's: each chunk is noted, while the checkpoint stands at the position.
+    case chunks(CheckpointTable, position: LSN)
+    /// A copy's beside the stream: nothing is noted, while the copy is the last one that was begun.
+    case copy(CheckpointTable, token: Int64)
+
+    var checkpoints: CheckpointTable {
+        switch self {
+        case .chunks(let table, _), .copy(let table, _): table
+        }
+    }
+
+    /// The statement of a lane's transaction that gives a row while the lane may write.
+    func statement(_ copied: TableCopy) -> String {
+        switch self {
+        case .chunks(let table, let position): table.noting(copied, at: position)
+        case .copy(let table, let token): table.holdingCopy(token)
+        }
+    }
 }
 
 /// A lane: one connection, one COPY at a time.
@@ -191,7 +201,7 @@ final class PostgresLane: CopyLane {
     /// Ends the transaction, unless the checkpoint is another one by now.
     private func commit(_ copied: TableCopy) throws {
         Failpoint.hit(.chunkBeforeRecord)
-        let statement = record.checkpoints.noting(copied, at: record.position)
+        let statement = record.statement(copied)
         let own = try attempt { () throws(PostgresError) in
             try connection.query(statement, within: Self.lockLimit).count
         }
