@@ -285,7 +285,7 @@ struct StatusPageBrowserTests {
                 view.isDark = isDark
                 let page = try BrowserPage(in: browser, view)
                 try page.open(url)
-                for name in ["ink", "quiet", "a", "b", "good", "warn", "bad"] {
+                for name in ["ink", "quiet", "a", "good", "warn", "bad"] {
                     let least = try page.evaluate(Self.contrast(of: name)) as? Double ?? 0
                     #expect(least >= 4.5, "--\(name), dark: \(isDark)")
                 }
