@@ -133,8 +133,8 @@ let package = Package(
         tests(
             "Commands",
             [
-                "BatchJobs", "ChangeModel", "Pipeline", "Replication", "Settings", "Support",
-                argumentParser,
+                "BatchJobs", "ChangeModel", "LibPQ", "Pipeline", "Replication", "Settings",
+                "Support", argumentParser,
             ],
             exclude: ["Snapshots"]
         ),

@@ -37,6 +37,10 @@ public struct Checkpoint: Sendable, Equatable, Codable {
     ///
     /// One that was dropped and made again under the same name has another.
     public var publicationOID: UInt32?
+    /// The source's timeline when the position was reached; `nil` where it was not noted.
+    ///
+    /// A promoted standby writes a timeline of its own from where it was.
+    public var timeline: UInt32?
     /// The relations as last seen before `position`, in the order of their OIDs.
     public var relations: [Relation]
     /// The types of the relations' columns that are not built in.
@@ -55,7 +59,8 @@ public struct Checkpoint: Sendable, Equatable, Codable {
         snapshotLSN: LSN?,
         relations: [Relation],
         types: [TypeEntry] = [],
-        publicationOID: UInt32? = nil
+        publicationOID: UInt32? = nil,
+        timeline: UInt32? = nil
     ) {
         self.task = task
         self.systemIdentifier = systemIdentifier
@@ -67,6 +72,7 @@ public struct Checkpoint: Sendable, Equatable, Codable {
         self.relations = relations
         self.types = types
         self.publicationOID = publicationOID
+        self.timeline = timeline
     }
 
     /// Whether the task goes on at `position`, from what the slot has since; otherwise it begins

@@ -28,12 +28,16 @@ struct BatchCommand: AsyncParsableCommand {
             Exits with 65 when there are more dirty records than errorLimit allows, and with 143 \
             when it was killed.
 
+            EXAMPLES
               walrelay batch orders.json --dry-run
               walrelay batch orders.json -p bizdate=2026-01-31
             """
     )
 
-    @Argument(help: ArgumentHelp("The job file (JSON).", valueName: "job"))
+    @Argument(
+        help: ArgumentHelp("The job file (JSON).", valueName: "job"),
+        completion: .file(extensions: ["json"])
+    )
     var file: String
 
     @Option(
@@ -42,7 +46,8 @@ struct BatchCommand: AsyncParsableCommand {
             "The datasources that the job names (YAML). (default: config/datasources.yaml, else "
                 + "/etc/walrelay/datasources.yaml)",
             valueName: "file"
-        )
+        ),
+        completion: .yamlFile
     )
     var datasources: String?
 
@@ -73,8 +78,8 @@ struct BatchCommand: AsyncParsableCommand {
             clearsLine: true
         )
         defer { output.flush() }
-        let log = Logger(label: "walrelay") { label in
-            LineLogHandler(label: label, output: output, level: .info)
+        let log = Logger(label: "walrelay") { _ in
+            LineLogHandler(output: output)
         }
         let job = try Job.load(
             path: file,

@@ -15,7 +15,13 @@ struct CheckCommand: AsyncParsableCommand {
         abstract: "Check every prerequisite of a task; changes nothing.",
         discussion: """
             One line each: ok, warning or failed, what was found, and the statement or setting \
-            that mends it. Exits with 77 when a prerequisite is not met.
+            that mends it. Looks at the source and at the sink, and needs the passwords of both. \
+            Exits with 0 when nothing failed, with 77 when a prerequisite is not met, and with \
+            the code that `run` would end with where it cannot look.
+
+            EXAMPLES
+              walrelay check --config /etc/walrelay/orders.yaml
+              walrelay check --config orders.yaml --json | jq '.[] | select(.level != "ok")'
             """
     )
 
@@ -28,7 +34,9 @@ struct CheckCommand: AsyncParsableCommand {
         let requirements = Requirements(
             task: settings.task,
             tables: settings.tables,
-            needsSnapshot: settings.snapshot.mode != .never
+            needsSnapshot: settings.snapshot.mode != .never,
+            retainWarning: settings.slot.retainWarning.map(Int64.init),
+            failover: settings.slot.failover
         )
         let source = try settings.sourceParameters()
         let target = try settings.postgresTarget(database: source.database)

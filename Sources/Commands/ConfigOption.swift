@@ -12,7 +12,8 @@ import Settings
 struct ConfigOption: ParsableArguments {
     @Option(
         name: .long,
-        help: ArgumentHelp("The settings file of the task (YAML).", valueName: "file")
+        help: ArgumentHelp("The settings file of the task (YAML).", valueName: "file"),
+        completion: .yamlFile
     )
     var config: String
 
@@ -20,6 +21,11 @@ struct ConfigOption: ParsableArguments {
     func load() throws -> Settings {
         try Settings.load(path: config, environment: ProcessInfo.processInfo.environment)
     }
+}
+
+extension CompletionKind {
+    /// Settings and datasources.
+    static var yamlFile: CompletionKind { .file(extensions: ["yaml", "yml"]) }
 }
 
 extension Settings {
@@ -42,6 +48,9 @@ extension Settings {
             case .only: .only
             }
         options.snapshotWorkers = snapshot.workers
+        options.budget.warning = slot.retainWarning.map(Int64.init)
+        options.budget.stop = slot.retainStop.map(Int64.init)
+        options.failover = slot.failover
         options.policy.onTruncate =
             switch stream.onTruncate {
             case .stop: .stop

@@ -23,6 +23,23 @@ struct RunCommand: AsyncParsableCommand {
             Checks the prerequisites, makes the publication and the slot where they are absent, \
             copies the tables once and then streams every committed change. SIGTERM and SIGINT \
             bring what was received to the sink and end the run with exit code 0.
+
+            Goes on from where the sink is; a table is not copied again. Progress is shown on a \
+            terminal, log lines on standard error elsewhere. What is unreachable is tried again \
+            for as long as retry.for says; any other end is an error with what to try next, and \
+            the exit codes are those of `walrelay --help`.
+
+            A run that ends with exit code 74 has found that changes are lost: the slot is gone, \
+            was given up or was made anew, or the publication was. Going on takes a new snapshot, \
+            which --resnapshot asks for. It drops the slot that does not fit, never one in use. \
+            Files and topics keep what they have, and get all rows again behind it; tables of \
+            another PostgreSQL are emptied first, or merged into with ifNotEmpty: merge. Where \
+            all fits it changes nothing. A run of it that is interrupted is gone on with by a \
+            plain run.
+
+            EXAMPLES
+              walrelay run --config /etc/walrelay/orders.yaml
+              walrelay run --config orders.yaml --until now
             """
     )
 
@@ -30,9 +47,19 @@ struct RunCommand: AsyncParsableCommand {
 
     @Option(
         name: .long,
-        help: "End once everything up to the position is durable: now, or an LSN like 16/B374D848."
+        help: "End once everything up to the position is durable: now, or an LSN like 16/B374D848.",
+        completion: .list(["now"])
     )
     var until: UntilOption?
+
+    @Flag(
+        name: .long,
+        help: """
+            Take a new snapshot if the slot is lost or does not fit the sink's checkpoint; \
+            otherwise go on as without it.
+            """
+    )
+    var resnapshot = false
 
     func run() async throws {
         let settings = try config.load()
@@ -43,11 +70,19 @@ struct RunCommand: AsyncParsableCommand {
             environment: environment,
             clearsLine: showsBar
         )
-        defer { output.flush() }
         let log = Self.logger(settings, output: output)
+        try await LogEnding.saying(to: log, output) { try await run(settings, log, output) }
+    }
+
+    private func run(_ settings: Settings, _ log: Logger, _ output: LogOutput) async throws {
+        log.notice(
+            "walrelay \(walrelayVersion) begins",
+            metadata: ["pid": .stringConvertible(Int(getpid()))]
+        )
         for warning in settings.warnings { log.warning("\(warning)") }
         var options = try settings.taskOptions()
         options.until = until?.until
+        options.resnapshot = resnapshot
         let board = StatusBoard(
             task: settings.task,
             version: walrelayVersion,
@@ -78,7 +113,14 @@ struct RunCommand: AsyncParsableCommand {
         }
         let display = showsBar ? ProgressDisplay(RunProgressText(board: board)) { _ in } : nil
         defer { display?.end() }
-        try await Self.serve(runner, board: board, stop: stop, settings: settings, log: log)
+        try await Self.serve(
+            runner,
+            reporter: LogReporter(board: board, logger: log, output: output),
+            board: board,
+            stop: stop,
+            settings: settings,
+            log: log
+        )
     }
 
     /// A bar is shown on a terminal to which nothing else is written than the log.
@@ -88,22 +130,21 @@ struct RunCommand: AsyncParsableCommand {
     }
 
     static func logger(_ settings: Settings, output: LogOutput) -> Logger {
-        let level = Logger.Level(rawValue: settings.log.level.rawValue) ?? .info
-        var log = Logger(label: "walrelay") { label in
-            LineLogHandler(label: label, output: output, level: level)
-        }
+        output.level = Logger.Level(rawValue: settings.log.level.rawValue) ?? .info
+        var log = Logger(label: "walrelay") { _ in LineLogHandler(output: output) }
         log[metadataKey: "task"] = "\(settings.task)"
         return log
     }
 
     private static func serve(
         _ runner: TaskRunner,
+        reporter: LogReporter,
         board: StatusBoard,
         stop: StopSignal,
         settings: Settings,
         log: Logger
     ) async throws {
-        let pipeline = PipelineService(runner: runner, stop: stop)
+        let pipeline = PipelineService(runner: runner, stop: stop, log: log)
         var services: [ServiceGroupConfiguration.ServiceConfiguration] = []
         if let listen = settings.http.listen {
             let address = ListenAddress(host: listen.host, port: listen.port)
@@ -132,6 +173,7 @@ struct RunCommand: AsyncParsableCommand {
                 )
             )
         )
+        services.append(.init(service: reporter))
         services.append(
             .init(
                 service: pipeline,
@@ -154,11 +196,13 @@ struct RunCommand: AsyncParsableCommand {
 struct PipelineService: Service {
     let runner: TaskRunner
     let stop: StopSignal
+    let log: Logger
 
     func run() async throws {
         try await withTaskCancellationOrGracefulShutdownHandler {
             try await onOwnThread(named: "pipeline") { [runner] in try runner.run() }
         } onCancelOrGracefulShutdown: {
+            log.notice("asked to stop: what was received goes to the sink")
             stop.request()
         }
     }

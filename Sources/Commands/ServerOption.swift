@@ -11,7 +11,8 @@ import Settings
 struct ServerOption: ParsableArguments {
     @Option(
         name: .long,
-        help: ArgumentHelp("The settings file of a task at that server (YAML).", valueName: "file")
+        help: ArgumentHelp("The settings file of a task at that server (YAML).", valueName: "file"),
+        completion: .yamlFile
     )
     var config: String?
 

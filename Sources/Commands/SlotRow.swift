@@ -2,7 +2,7 @@
 //
 // One slot as `slots` shows it: what the server says of it, which task it serves, and whether that
 // task's publication is there. The JSON of `slots list --json` has these keys; what is not known,
-// or what the server's version does not tell, is null.
+// or what the server's version does not tell, is null. Keys are added, never renamed.
 
 import ChangeModel
 import LibPQ
@@ -31,6 +31,10 @@ struct SlotRow: Sendable, Equatable {
     var inactiveSeconds: Int64?
     var restartLSN: String?
     var confirmedFlushLSN: String?
+    /// Whether standbys are to keep a copy of it; from 17 on.
+    var failover: Bool?
+    /// Whether it is a standby's copy, which only its primary can drop; from 17 on.
+    var synced: Bool?
     /// The task's publication; nil where there is none, and where it would be in another database.
     var publication: String?
     /// Whether the slot belongs to the database that was asked, so that a publication would show.
@@ -41,19 +45,28 @@ struct SlotRow: Sendable, Equatable {
 }
 
 extension SlotRow {
-    /// All logical slots of the server, by name.
+    /// All logical slots of the server: what holds back most comes first, then by name.
     ///
-    /// Blocks.
+    /// Those of which nothing is known, lost ones among them, come last. Blocks.
     static func all(on connection: borrowing Connection) throws(PostgresError) -> [SlotRow] {
         let slots = try SlotState.all(on: connection)
         let published = try Publication.tasks(on: connection)
         let database = try connection.query("SELECT pg_catalog.current_database()").text(0, 0)
+        let knowsCopies = connection.serverVersion >= 170_000
         return slots.filter { $0.type == "logical" }.map { state in
-            SlotRow(state, published: published, database: database)
+            SlotRow(state, published: published, database: database, knowsCopies: knowsCopies)
+        }.sorted { left, right in
+            let (leftBytes, rightBytes) = (left.retainedBytes ?? -1, right.retainedBytes ?? -1)
+            return leftBytes == rightBytes ? left.slot < right.slot : leftBytes > rightBytes
         }
     }
 
-    private init(_ state: SlotState, published: Set<String>, database: String) {
+    private init(
+        _ state: SlotState,
+        published: Set<String>,
+        database: String,
+        knowsCopies: Bool
+    ) {
         slot = state.name
         task = Slot.task(ofSlot: state.name)
         self.database = state.database
@@ -68,6 +81,8 @@ extension SlotRow {
         inactiveSeconds = state.isActive ? nil : state.inactiveSeconds
         restartLSN = state.restartLSN?.description
         confirmedFlushLSN = state.confirmedFlushLSN?.description
+        failover = knowsCopies ? state.isFailover : nil
+        synced = knowsCopies ? state.isSynced : nil
         isOfThisDatabase = state.database == database
         publication = task.flatMap {
             isOfThisDatabase && published.contains($0) ? Publication.name(task: $0) : nil
@@ -79,7 +94,7 @@ extension SlotRow: Encodable {
     private enum CodingKeys: String, CodingKey {
         case slot, task, database, plugin, active, activePID, retainedBytes, walStatus
         case safeWALBytes, invalidationReason, inactiveSince, inactiveSeconds, restartLSN
-        case confirmedFlushLSN, publication
+        case confirmedFlushLSN, failover, synced, publication
     }
 
     /// Encodes every key, unknown values as null.
@@ -99,6 +114,8 @@ extension SlotRow: Encodable {
         try container.encode(inactiveSeconds, forKey: .inactiveSeconds)
         try container.encode(restartLSN, forKey: .restartLSN)
         try container.encode(confirmedFlushLSN, forKey: .confirmedFlushLSN)
+        try container.encode(failover, forKey: .failover)
+        try container.encode(synced, forKey: .synced)
         try container.encode(publication, forKey: .publication)
     }
 }

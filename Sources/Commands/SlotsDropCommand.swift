@@ -15,7 +15,8 @@ struct SlotsDropCommand: AsyncParsableCommand {
         abstract: "Drop the slots of named tasks, or those that were left behind.",
         discussion: """
             The changes since a slot's position are gone with it: its task begins anew, with a \
-            new snapshot. A slot that is in use is never dropped.
+            new snapshot. A slot that is in use is never dropped, nor a physical one, nor a \
+            standby's copy of its primary's.
 
             A slot is stale when it is named di_slot_*, is not in use, and is past every bound \
             that is given. Without a bound it is stale after 24h. Up to PostgreSQL 16 the server \
@@ -31,7 +32,11 @@ struct SlotsDropCommand: AsyncParsableCommand {
 
     @OptionGroup var server: ServerOption
 
-    @Argument(help: "Tasks whose slots are dropped (orders for di_slot_orders).")
+    @Argument(
+        help: "Tasks whose slots are dropped (orders for di_slot_orders).",
+        // Those that have settings here: only a server knows its slots, and no key waits for one.
+        completion: .shellCommand("ls /etc/walrelay 2>/dev/null | sed -n 's/[.]ya*ml$//p'")
+    )
     var task: [String] = []
 
     @Flag(name: .long, help: "Drop the stale slots; says of each why it is stale or not.")
@@ -63,6 +68,9 @@ struct SlotsDropCommand: AsyncParsableCommand {
     @Flag(name: .long, help: "Only say what would be dropped, and why.")
     var dryRun = false
 
+    @Flag(name: .long, help: "With --dry-run: print an array of objects as JSON.")
+    var json = false
+
     @OptionGroup var confirmation: Confirmation
 
     func validate() throws {
@@ -74,70 +82,27 @@ struct SlotsDropCommand: AsyncParsableCommand {
                 "--older-than and --retained-more-than say what is stale: give --stale, too."
             )
         }
+        if json, !dryRun {
+            throw ValidationError("--json tells what would be done: give --dry-run, too.")
+        }
     }
 
     func run() async throws {
         if !dryRun { try confirmation.requireAnswerable() }
         let parameters = try server.parameters().for(.slots)
-        let wish = Wish(
+        let wish = SlotsDropWish(
             tasks: task,
             olderThan: olderThan,
             retainedMoreThan: retainedMoreThan,
             publications: publications
         )
         let plan = try await asking(parameters, "listing the slots") { try wish.plan(on: $0) }
+        if json { return print(try SlotsReport.json(plan), terminator: "") }
         print(SlotsReport.text(plan), terminator: "")
         if plan.drops.isEmpty { return print("Nothing to drop.") }
         if dryRun { return print("Dry run: nothing was dropped.") }
         guard confirmation.isGiven(plan.question) else { return print("Nothing was dropped.") }
         let agreed = plan.drops
         try await asking(parameters, "dropping slots") { try wish.drop(agreed, on: $0) }
-    }
-}
-
-/// What the command line asks for.
-private struct Wish: Sendable {
-    var tasks: [String]
-    var olderThan: Duration?
-    var retainedMoreThan: Int64?
-    var publications: Bool
-
-    func plan(on connection: borrowing Connection) throws -> SlotsDropPlan {
-        let rows = try SlotRow.all(on: connection)
-        guard tasks.isEmpty else {
-            return try SlotsDropPlan.named(
-                tasks,
-                among: rows,
-                publications: publications,
-                published: try Publication.tasks(on: connection)
-            )
-        }
-        let rule = try StaleRule(
-            olderThan: olderThan,
-            retainedMoreThan: retainedMoreThan,
-            serverVersion: connection.serverVersion
-        )
-        return .stale(rows, by: rule, publications: publications)
-    }
-
-    /// Drops what was agreed to and still holds; says each thing as it is done.
-    func drop(_ agreed: [SlotsDropPlan.Item], on connection: borrowing Connection) throws {
-        let now = try plan(on: connection)
-        for item in agreed {
-            guard let current = now.items.first(where: { $0.task == item.task }), current.drops
-            else {
-                let reason = now.items.first { $0.task == item.task }?.reason ?? "it is gone"
-                print("kept \(item.name) after all: \(reason.shown)")
-                continue
-            }
-            if item.hasSlot, try Slot.drop(item.name, on: connection) {
-                print("dropped slot \(item.name.shown)")
-            }
-            // Behind its slot: what a slot still has to decode needs its publication.
-            if item.dropsPublication {
-                let removal = try Publication.drop(task: item.task, on: connection)
-                print(removal.text(of: item.publication).shown)
-            }
-        }
     }
 }

@@ -10,7 +10,8 @@ import Replication
 struct SlotsDropPlan: Sendable, Equatable {
     /// One slot, or the publication that a slot has left behind.
     struct Item: Sendable, Equatable {
-        var task: String
+        /// The task, where the slot is one of walrelay's.
+        var task: String?
         var name: String
         var drops: Bool
         /// Whether there is a slot; a publication may have stayed alone.
@@ -18,10 +19,10 @@ struct SlotsDropPlan: Sendable, Equatable {
         var dropsPublication = false
         var reason: String
 
-        var publication: String { Publication.name(task: task) }
+        var publication: String? { task.map { Publication.name(task: $0) } }
     }
 
-    /// In the order of the slots' names, or of the tasks as they were named.
+    /// In the order of `slots list`, or of the tasks as they were named.
     var items: [Item]
 
     /// What is going to be dropped.
@@ -34,11 +35,10 @@ struct SlotsDropPlan: Sendable, Equatable {
         publications: Bool
     ) -> SlotsDropPlan {
         SlotsDropPlan(
-            items: rows.compactMap { row in
-                guard let task = row.task else { return nil }
+            items: rows.map { row in
                 let verdict = rule.judge(row)
                 return Item(
-                    task: task,
+                    task: row.task,
                     name: row.slot,
                     drops: verdict.isStale,
                     dropsPublication: publications && verdict.isStale && row.publication != nil,
@@ -50,8 +50,8 @@ struct SlotsDropPlan: Sendable, Equatable {
 
     /// The slots of the named tasks.
     ///
-    /// Throws where one of them is in use (exit 77) or there is none (exit 64): nothing is to be
-    /// dropped then.
+    /// Throws where one of them is in use or a standby's copy (exit 77), or where there is none
+    /// (exit 64): nothing is to be dropped then.
     static func named(
         _ tasks: [String],
         among rows: [SlotRow],
@@ -76,6 +76,7 @@ struct SlotsDropPlan: Sendable, Equatable {
                 )
                 continue
             }
+            if row.synced ?? false { throw Slot.synced(row.slot) }
             if row.active { throw Slot.active(row.slot, pid: row.activePID) }
             items.append(
                 Item(
@@ -122,5 +123,21 @@ struct SlotsDropPlan: Sendable, Equatable {
                 ? "walrelay slots list --all shows every logical slot"
                 : "name a task that has one: \(known)"
         )
+    }
+}
+
+extension SlotsDropPlan.Item: Encodable {
+    private enum CodingKeys: String, CodingKey {
+        case task, slot, drop, reason, publication
+    }
+
+    /// Encodes every key: no slot and no publication that goes are null.
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(task, forKey: .task)
+        try container.encode(hasSlot ? name : nil, forKey: .slot)
+        try container.encode(drops, forKey: .drop)
+        try container.encode(reason, forKey: .reason)
+        try container.encode(dropsPublication ? publication : nil, forKey: .publication)
     }
 }

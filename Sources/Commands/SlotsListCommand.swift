@@ -8,9 +8,10 @@ struct SlotsListCommand: AsyncParsableCommand {
         commandName: "list",
         abstract: "List walrelay's slots: in use or not, and how much WAL they hold back.",
         discussion: """
-            Changes nothing. RETAINED is the WAL that the server keeps because of the slot, WAL is \
-            the server's wal_status (13 and later). How long a slot has been inactive is known \
-            from PostgreSQL 17 on. Publications are shown for the database that is asked.
+            Changes nothing. What holds back most comes first. RETAINED is the WAL that the \
+            server keeps because of the slot, WAL is the server's wal_status (13 and later). How \
+            long a slot has been inactive is known from PostgreSQL 17 on. Publications are shown \
+            for the database that is asked.
 
             EXAMPLES
               walrelay slots list --config /etc/walrelay/orders.yaml

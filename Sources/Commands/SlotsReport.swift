@@ -24,9 +24,15 @@ enum SlotsReport {
         return TerminalText.table([heading] + table) + sum(rows) + "\n"
     }
 
-    /// An array of objects in the order of the names.
+    /// An array of objects in the order of the table.
     static func json(_ rows: [SlotRow]) throws -> String {
         try TerminalText.json(rows)
+    }
+
+    /// An array of objects, one a slot: `task`, `slot`, `drop`, `reason`, and `publication` where
+    /// that goes too; what there is not is null.
+    static func json(_ plan: SlotsDropPlan) throws -> String {
+        try TerminalText.json(plan.items)
     }
 
     /// A line a slot: dropped or kept, and why.
@@ -35,7 +41,8 @@ enum SlotsReport {
             plan.items.map { item in
                 [
                     item.drops ? "drop" : "keep",
-                    item.dropsPublication ? "\(item.name) + \(item.publication)" : item.name,
+                    ([item.name] + (item.dropsPublication ? [item.publication] : []))
+                        .compactMap { $0 }.joined(separator: " + "),
                     item.reason,
                 ]
             }
@@ -43,6 +50,7 @@ enum SlotsReport {
     }
 
     private static func state(_ row: SlotRow) -> String {
+        if row.synced ?? false { return "copy of the primary's" }
         if row.active { return row.activePID.map { "active, pid \($0)" } ?? "active" }
         guard let seconds = row.inactiveSeconds else { return "inactive" }
         return "inactive for \(TerminalText.time(seconds: seconds))"

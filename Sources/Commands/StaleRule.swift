@@ -3,7 +3,7 @@
 // When a slot counts as left behind. A slot is dropped for good and the changes since its position
 // with it, so each doubt keeps it:
 //
-//   not named di_slot_*, or in use             kept
+//   not named di_slot_*, in use, or a standby's copy  kept
 //   --older-than (17+; 24h unless a bound is given)   inactive for less, or nobody knows: kept
 //   --retained-more-than (must be given below 17)     holds no more, or nobody knows: kept
 //   past every bound that is given             stale
@@ -60,6 +60,7 @@ struct StaleRule: Sendable, Equatable {
     func judge(_ row: SlotRow) -> Verdict {
         guard row.task != nil else { return kept("not one of walrelay's, which are di_slot_*") }
         if row.active { return kept("in use\(row.activePID.map { " by pid \($0)" } ?? "")") }
+        if row.synced ?? false { return kept("a copy of the primary's: it goes with that one") }
         var past: [String] = []
         if let olderThan {
             guard let seconds = row.inactiveSeconds else {

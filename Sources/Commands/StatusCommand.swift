@@ -27,7 +27,8 @@ struct StatusCommand: AsyncParsableCommand {
 
     @Option(
         name: .long,
-        help: ArgumentHelp("The settings file of the task (YAML).", valueName: "file")
+        help: ArgumentHelp("The settings file of the task (YAML).", valueName: "file"),
+        completion: .yamlFile
     )
     var config: String?
 
@@ -36,7 +37,8 @@ struct StatusCommand: AsyncParsableCommand {
 
     @Option(
         name: .long,
-        help: ArgumentHelp("A file with the token that the task asks for.", valueName: "file")
+        help: ArgumentHelp("A file with the token that the task asks for.", valueName: "file"),
+        completion: .file()
     )
     var tokenFile: String?
 

@@ -27,6 +27,9 @@ struct StatusReport {
             ["task", StyledText("\(status.task), ") + StyledText(status.phase.rawValue, phaseInk)],
             ["", StyledText(status.sentence, .quiet)],
         ]
+        if let standby = status.standby {
+            rows.append(["standby", StyledText("since \(standby.since), \(standby.text)")])
+        }
         rows += status.warnings.map { warning in
             [StyledText("warning", .warning), StyledText("\(warning.text) [\(warning.code)]")]
         }

@@ -21,6 +21,10 @@ struct TeardownCommand: AsyncParsableCommand {
             The data in the sink stays. Run again, the task begins anew, with a new snapshot. \
             Refuses while the task is running: stop it first. What is gone already is passed \
             over, so that a teardown that was interrupted can be run again.
+
+            EXAMPLES
+              walrelay teardown --config /etc/walrelay/orders.yaml
+              walrelay teardown --config orders.yaml --yes
             """
     )
 
@@ -62,10 +66,19 @@ extension Settings.Sink {
 private struct Teardown: Sendable {
     let task: String
 
-    /// Throws `slot.active`, exit 77, while the task is running.
+    /// Throws `slot.active` or `task.running`, exit 77, while the task is running.
+    ///
+    /// From then on no daemon begins for as long as the connection is open.
     func verify(on connection: borrowing Connection) throws {
         let slot = try SlotState.named(Slot.name(task: task), on: connection)
         if let slot, slot.isActive { throw Slot.active(slot.name, pid: slot.activePID) }
+        guard let refusal = try TaskLock.take(task, on: connection) else { return }
+        throw WalrelayError(
+            "task.running",
+            exit: .prerequisite,
+            "The task \(task) is running: \(refusal.holder?.text ?? "a session of the source")",
+            hint: "stop it first, and its standby: systemctl stop walrelay@\(task)"
+        )
     }
 
     /// Drops everything, the slot first.

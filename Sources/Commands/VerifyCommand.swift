@@ -30,6 +30,10 @@ struct VerifyCommand: AsyncParsableCommand {
             --repair makes the differing rows of the sink what they are on the source, and \
             compares again. The task is held back between two transactions while that is done, \
             for a minute at most.
+
+            EXAMPLES
+              walrelay verify --config /etc/walrelay/orders.yaml
+              walrelay verify --config orders.yaml public.orders 'sales.*' --repair
             """
     )
 

@@ -5,7 +5,9 @@
 
 public import ArgumentParser
 import ChangeModel
+import Foundation
 import Glibc
+import Operations
 import Settings
 
 /// The version that --version, events and the status give.
@@ -103,11 +105,13 @@ public struct Walrelay: AsyncParsableCommand {
 
     /// Says what went wrong and returns the exit code.
     private static func report(_ error: any Error) -> Int32 {
+        let environment = ProcessInfo.processInfo.environment
         if let error = error as? WalrelayError {
             guard error.exit != .success else { return ExitCode.success.rawValue }
-            writeError(TerminalText.error(error))
+            writeError(LogOutput.marked(TerminalText.error(error), in: environment))
             return error.exit.rawValue
         }
+        if let ended = error as? LogEnding.Logged { return ended.exit.rawValue }
         let code = exitCode(for: error)
         let message = Self.onOneLine(CommandLine.arguments, in: fullMessage(for: error))
             .withoutPasswords.shownInLines

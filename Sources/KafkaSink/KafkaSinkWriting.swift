@@ -191,7 +191,10 @@ extension KafkaSink {
     private func commitPart() throws {
         guard let stored else { return }
         if let lastWritten {
-            log.info("a transaction is committed in parts: \(lastWritten.commitLSN)")
+            log.info(
+                "a transaction is committed in parts",
+                metadata: ["code": "sink.parts", "lsn": "\(lastWritten.commitLSN)"]
+            )
             try put(stored.checkpoint, partial: lastWritten)
         } else {
             try put(stored.checkpoint, partial: skip)

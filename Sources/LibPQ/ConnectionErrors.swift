@@ -82,7 +82,8 @@ extension Connection {
 
     /// The error of a connection that is lost or that libpq gave up.
     func lostError() -> PostgresError {
-        let text = String(cString: PQerrorMessage(handle))
+        // A line that begins with a tab goes on with the sentence.
+        let text = String(cString: PQerrorMessage(handle)).replacing("\n\t", with: " ")
         let lines = text.split(separator: "\n").map(String.init)
         let message = lines.isEmpty ? "the connection was lost" : lines.joined(separator: "; ")
         return PostgresError(kind: .connectionLost, message: message)

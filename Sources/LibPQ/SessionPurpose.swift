@@ -14,6 +14,8 @@ public enum SessionPurpose: String, Sendable, CaseIterable {
     case monitor
     /// What a sink or the stream asks of the source's catalog now and then.
     case catalog
+    /// Holds the task's lock for as long as it runs, or waits for it.
+    case lock
     /// Makes a slot and lends its snapshot.
     case slot
     /// The walsender.
@@ -38,7 +40,7 @@ public enum SessionPurpose: String, Sendable, CaseIterable {
     /// The session's time limits in milliseconds, by the server's names; none is 0.
     var limits: [String: Int] {
         switch self {
-        case .check, .control, .monitor, .catalog, .slots, .teardown:
+        case .check, .control, .monitor, .catalog, .lock, .slots, .teardown:
             [
                 // We cancel a question after 60 s ourselves; this is for when we are gone.
                 "statement_timeout": 90_000,

@@ -28,7 +28,6 @@ final class Client {
     private let events: OpaquePointer
     private let logger: Logger
     private let silentProperties: Set<String>?
-    private var pacing = LogPacing()
 
     /// Starts librdkafka; nothing is connected to yet when this returns.
     ///
@@ -183,15 +182,17 @@ final class Client {
         var severity: Int32 = 0
         guard rd_kafka_event_log(event, &facility, &text, &severity) == 0, let facility, let text
         else { return }
-        let level = LogPacing.level(severity)
+        let level = Logger.Level(syslog: severity)
         guard level >= logger.logLevel else { return }
         let name = String(cString: facility)
         let line = redaction.clean(String(cString: text))
         guard name != "CONFWARN" || isOperators(line) else { return }
-        // Who asks librdkafka for debugging wants every line.
-        guard let held = level == .debug ? 0 : pacing.admit(name) else { return }
-        let more = held == 0 ? "" : " (\(held) more of \(name) since the last)"
-        logger.log(level: level, "librdkafka: \(line)\(more)")
+        // The same lines come at every attempt to reconnect: the log folds them by the code.
+        logger.log(
+            level: level,
+            "librdkafka: \(line)",
+            metadata: ["code": "librdkafka.\(name)"]
+        )
     }
 
     /// Whether a warning is about a property that the operator gave, and for this client.

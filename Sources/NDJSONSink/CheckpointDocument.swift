@@ -52,6 +52,7 @@ struct CheckpointEncoder {
         out.append(key: "database", string: checkpoint.database)
         out.append(key: "slot", string: checkpoint.slot)
         if let oid = checkpoint.publicationOID { out.append(",\n \"publicationOID\":\(oid)") }
+        if let timeline = checkpoint.timeline { out.append(",\n \"timeline\":\(timeline)") }
         out.append(",\n \"relations\":")
         // Equal without a look at the elements for as long as it is the same array.
         if checkpoint.relations != relations {
@@ -146,7 +147,7 @@ extension [UInt8] {
 extension CheckpointDocument: Decodable {
     private enum Key: String, CodingKey {
         case version, task, file, length, position, snapshot, snapshotLSN
-        case systemIdentifier, database, slot, publicationOID, relations, types
+        case systemIdentifier, database, slot, publicationOID, timeline, relations, types
     }
 
     /// Decodes a document of this version.
@@ -192,7 +193,8 @@ extension CheckpointDocument: Decodable {
             snapshotLSN: try values.decodeIfPresent(LSN.self, forKey: .snapshotLSN),
             relations: try values.decode([Relation].self, forKey: .relations),
             types: try values.decodeIfPresent([TypeEntry].self, forKey: .types) ?? [],
-            publicationOID: try values.decodeIfPresent(UInt32.self, forKey: .publicationOID)
+            publicationOID: try values.decodeIfPresent(UInt32.self, forKey: .publicationOID),
+            timeline: try values.decodeIfPresent(UInt32.self, forKey: .timeline)
         )
     }
 

@@ -111,7 +111,9 @@ public final class AccessToken: Sendable {
             if wasReadable {
                 logger.warning(
                     "nobody can log in over http",
-                    metadata: ["error": "\(error.message) [\(error.code)]"]
+                    metadata: [
+                        "error": "\(error.message) [\(error.code)]", "code": "\(error.code)",
+                    ]
                 )
             }
             return nil

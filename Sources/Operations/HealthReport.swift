@@ -15,6 +15,10 @@ public struct HealthReport: Sendable, Equatable {
 
     /// Why the task is not alive and moving; nil when it is.
     public var sickness: String?
+    /// What the operator should know although the task is alive and moving, else nil.
+    ///
+    /// It makes nobody restart a daemon: that would not make the source's WAL less.
+    public var warning: String?
     /// Why the task is not ready; nil when it is.
     public var unreadiness: String?
 
@@ -28,7 +32,14 @@ public struct HealthReport: Sendable, Equatable {
         } else {
             sickness = stalled
         }
-        unreadiness = status.phase == .streaming ? nil : "not ready: \(status.phase.rawValue)"
+        let warnings = status.warnings.map(\.text)
+        warning = warnings.isEmpty ? nil : warnings.joined(separator: "; ")
+        unreadiness =
+            switch status.phase {
+            case .streaming: nil
+            case .standby: "standby: \(status.standby?.text ?? "another walrelay runs the task")"
+            default: "not ready: \(status.phase.rawValue)"
+            }
     }
 
     /// One line naming each stuck part and for how long it has been silent; nil when none is.

@@ -43,7 +43,9 @@ struct HealthRoutes: Sendable {
         }
         guard !request.hasBody else { return .text(413, "no request has a body here") }
         switch request.path {
-        case "/healthz": return health(report.sickness, tells: login == .granted)
+        case "/healthz":
+            let report = report
+            return health(report.sickness, report.warning, tells: login == .granted)
         case "/readyz": return health(report.unreadiness, tells: login == .granted)
         case "/status": return statusDocument()
         case "/history":
@@ -65,8 +67,15 @@ struct HealthRoutes: Sendable {
         return report
     }
 
-    private func health(_ reason: String?, tells: Bool) -> HTTPReply {
-        guard let reason else { return .text(200, "ok") }
+    private func health(
+        _ reason: String?,
+        _ warning: String? = nil,
+        tells: Bool
+    ) -> HTTPReply {
+        guard let reason else {
+            guard tells, let warning else { return .text(200, "ok") }
+            return .text(200, "ok; warning: \(warning)")
+        }
         return .text(503, tells ? reason : "not ok; the reason is told to those who have the token")
     }
 
@@ -91,6 +100,7 @@ struct HealthRoutes: Sendable {
         let metrics = Metrics(
             status: status,
             counters: board.counters,
+            blocked: board.sourceBlocked,
             silences: silences,
             isStalled: !board.stalledParts(after: stallLimit).isEmpty,
             process: ProcessFacts.current()

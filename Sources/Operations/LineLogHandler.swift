@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // swift-log's door: merges the metadata of logger, provider and call, and hands the entry to the
-// LogOutput that all loggers share.
+// LogOutput that all loggers share, whose level holds for all of them at once.
 
 public import Logging
 
@@ -11,17 +11,19 @@ public struct LineLogHandler: LogHandler {
     public var metadata: Logger.Metadata = [:]
     /// Metadata that is asked for at each entry.
     public var metadataProvider: Logger.MetadataProvider?
-    /// The least severe level that is written.
-    public var logLevel: Logger.Level
+    /// The least severe level that is written: the output's, unless this logger was given its own.
+    public var logLevel: Logger.Level {
+        get { ownLevel ?? output.level }
+        set { ownLevel = newValue }
+    }
 
-    private let label: String
     private let output: LogOutput
+    private var ownLevel: Logger.Level?
 
-    /// Creates a handler that writes to the given output.
-    public init(label: String, output: LogOutput, level: Logger.Level = .info) {
-        self.label = label
+    /// Creates a handler that writes to the given output; `level` wins over the output's.
+    public init(output: LogOutput, level: Logger.Level? = nil) {
         self.output = output
-        self.logLevel = level
+        self.ownLevel = level
     }
 
     /// One value of this logger's metadata.
@@ -37,12 +39,7 @@ public struct LineLogHandler: LogHandler {
         if let own = event.metadata { all.merge(own) { $1 } }
         if let error = event.error, all["error"] == nil { all["error"] = "\(error)" }
         output.write(
-            LogEntry(
-                level: event.level,
-                label: label,
-                message: event.message.description,
-                metadata: all
-            )
+            LogEntry(level: event.level, message: event.message.description, metadata: all)
         )
     }
 }

@@ -41,6 +41,14 @@ enum LogText {
         return quoted + "\""
     }
 
+    /// The text as `shown` has it: whole, cut to the limit, or to an eighth of it where escapes make
+    /// it much longer than it is.
+    static func fitting(_ text: String, _ shown: (String) -> String) -> String {
+        let whole = shown(bounded(text))
+        guard whole.utf8.count > 2 * byteLimit else { return whole }
+        return shown(bounded(text, byteLimit: byteLimit / 8))
+    }
+
     /// At most so many bytes, cut between characters and marked where cut.
     static func bounded(_ text: String, byteLimit: Int = byteLimit) -> String {
         guard text.utf8.count > byteLimit else { return text }

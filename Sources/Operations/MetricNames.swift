@@ -83,6 +83,52 @@ enum MetricNames {
         .gauge,
         "WAL that the server keeps because of the slot."
     )
+    static let walStatus = Metric(
+        "walrelay_slot_wal_status",
+        .gauge,
+        "1 for the slot's wal_status, 0 for the others (13 and later)."
+    )
+    static let slotSafe = Metric(
+        "walrelay_slot_safe_wal_bytes",
+        .gauge,
+        "WAL that may still be written before the slot is lost (13 and later, with a limit)."
+    )
+    static let slotBound = Metric(
+        "walrelay_slot_bound_bytes",
+        .gauge,
+        "What the slot may hold back, by bound: warning, stop, and limit of the server."
+    )
+    static let slotForecast = Metric(
+        "walrelay_slot_forecast_seconds",
+        .gauge,
+        "Time until the slot reaches the next bound; absent while what it holds back does not grow."
+    )
+    static let slotWarning = Metric(
+        "walrelay_slot_retention_warning",
+        .gauge,
+        "1 while what the slot holds back is warned of."
+    )
+    static let walRate = Metric(
+        "walrelay_source_wal_bytes_per_second",
+        .gauge,
+        "WAL that the source writes, over the last five minutes."
+    )
+
+    static let lastCommit = Metric(
+        "walrelay_last_commit_timestamp_seconds",
+        .gauge,
+        "When the sink last made something durable, in Unix time."
+    )
+    static let sourceUp = Metric(
+        "walrelay_source_up",
+        .gauge,
+        "1 when the source answered the last time it was asked, 0 when not."
+    )
+    static let sourceBlocked = Metric(
+        "walrelay_source_blocked_seconds_total",
+        .counter,
+        "Time in which reading the source waited for the sink."
+    )
 
     static let snapshotTables = Metric(
         "walrelay_snapshot_tables",
@@ -92,19 +138,50 @@ enum MetricNames {
     static let snapshotRows = Metric(
         "walrelay_snapshot_copied_rows",
         .gauge,
-        "Rows of the table that the snapshot has read."
+        "Rows that the snapshot has read of a table under way."
     )
     static let snapshotEstimate = Metric(
         "walrelay_snapshot_estimated_rows",
         .gauge,
-        "Rows the planner expects in the table."
+        "Rows that the planner expects in a table under way."
     )
     static let snapshotBytes = Metric(
         "walrelay_snapshot_copied_bytes",
         .gauge,
-        "Bytes of the table that the snapshot has read."
+        "Bytes that the snapshot has read of a table under way."
     )
 
+    static let snapshotProgress = Metric(
+        "walrelay_snapshot_progress_ratio",
+        .gauge,
+        "Share of the snapshot's expected rows that is read, from 0 to 1."
+    )
+    static let snapshotRemaining = Metric(
+        "walrelay_snapshot_remaining_seconds",
+        .gauge,
+        "Time that the rest of the snapshot takes at the pace it has had."
+    )
+
+    static let sinkBusy = Metric(
+        "walrelay_sink_busy_seconds_total",
+        .counter,
+        "Time that the sink spent in writing and committing."
+    )
+    static let sinkWaiting = Metric(
+        "walrelay_sink_waiting",
+        .gauge,
+        "1 while the sink waits for what is to mend itself, such as a full disk."
+    )
+    static let sinkWaited = Metric(
+        "walrelay_sink_waited_seconds_total",
+        .counter,
+        "Time that the sink waited before it tried the same again."
+    )
+    static let sinkRetries = Metric(
+        "walrelay_sink_retries_total",
+        .counter,
+        "Times that the sink tried the same again."
+    )
     static let sinkCommits = Metric(
         "walrelay_sink_commits_total",
         .counter,
@@ -176,6 +253,16 @@ enum MetricNames {
         "Times the server or the sink was lost."
     )
     static let errors = Metric("walrelay_errors_total", .counter, "Errors recorded.")
+    static let errorsByCode = Metric(
+        "walrelay_errors_by_code_total",
+        .counter,
+        "Errors recorded by their code; beyond forty codes the rest is other."
+    )
+    static let lastError = Metric(
+        "walrelay_last_error_timestamp_seconds",
+        .gauge,
+        "When an error was recorded last, in Unix time."
+    )
 
     static let residentMemory = Metric(
         "walrelay_resident_memory_bytes",
@@ -186,6 +273,16 @@ enum MetricNames {
         "walrelay_cpu_seconds_total",
         .counter,
         "Processor time the process has used."
+    )
+    static let openFiles = Metric(
+        "walrelay_open_fds",
+        .gauge,
+        "File descriptors that the process has open."
+    )
+    static let maxFiles = Metric(
+        "walrelay_max_fds",
+        .gauge,
+        "File descriptors that the process may have open."
     )
     static let startTime = Metric(
         "walrelay_start_time_seconds",

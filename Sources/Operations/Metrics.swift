@@ -8,9 +8,13 @@ import Pipeline
 struct Metrics {
     var status: TaskStatus
     var counters: StatusBoard.Counters
+    var blocked: Duration
     var silences: [(part: StatusBoard.Part, seconds: Double)]
     var isStalled: Bool
     var process: ProcessFacts
+
+    /// Tables that are shown one by one; as many as there may be workers.
+    static let tableLimit = 64
 
     /// The exposition, in the order of MetricNames.
     var text: String {
@@ -29,7 +33,10 @@ struct Metrics {
             silences.map { ([("part", $0.part.rawValue)], $0.seconds) }
         )
         addStream(to: &out)
+        out.add(MetricNames.sourceUp, counters.isSourceUp.map { $0 ? 1 : 0 })
+        out.add(MetricNames.sourceBlocked, blocked / .seconds(1))
         addSnapshot(to: &out)
+        addSink(to: &out)
         out.add(MetricNames.sinkCommits, detail("commits"))
         out.add(MetricNames.sinkBytes, detail("bytesWritten"))
         addRows(to: &out)
@@ -37,8 +44,16 @@ struct Metrics {
         addCertificates(to: &out)
         out.add(MetricNames.reconnects, Double(counters.reconnects))
         out.add(MetricNames.errors, Double(counters.errors))
+        out.add(
+            MetricNames.errorsByCode,
+            counters.errorsByCode.sorted { $0.key < $1.key }
+                .map { ([("code", $0.key)], Double($0.value)) }
+        )
+        out.add(MetricNames.lastError, Self.seconds(counters.lastError))
         out.add(MetricNames.residentMemory, process.residentBytes.map(Double.init))
         out.add(MetricNames.cpu, process.cpuSeconds)
+        out.add(MetricNames.openFiles, process.openFiles.map(Double.init))
+        out.add(MetricNames.maxFiles, process.maxFiles.map(Double.init))
         out.add(MetricNames.startTime, process.startSeconds)
         return out.text
     }
@@ -52,6 +67,40 @@ struct Metrics {
         out.add(MetricNames.lagBytes, status.source.lagBytes.map(Double.init))
         out.add(MetricNames.lagSeconds, status.stream.lagMilliseconds.map { Double($0) / 1000 })
         out.add(MetricNames.retained, status.source.retainedBytes.map(Double.init))
+        out.add(MetricNames.lastCommit, Self.seconds(counters.lastCommit))
+        addSlot(to: &out)
+    }
+
+    private func addSink(to out: inout PrometheusText) {
+        out.add(MetricNames.sinkBusy, counters.sinkBusy / .seconds(1))
+        out.add(MetricNames.sinkWaiting, counters.isSinkWaiting ? 1 : 0)
+        out.add(MetricNames.sinkWaited, counters.sinkWaited / .seconds(1))
+        out.add(MetricNames.sinkRetries, Double(counters.sinkRetries))
+    }
+
+    private func addSlot(to out: inout PrometheusText) {
+        if let current = status.source.walStatus {
+            let known = ["reserved", "extended", "unreserved", "lost"]
+            out.add(
+                MetricNames.walStatus,
+                (known.contains(current) ? known : known + [current]).map {
+                    ([("status", $0)], $0 == current ? 1 : 0)
+                }
+            )
+        }
+        guard let retention = status.source.retention else { return }
+        let bounds = [
+            ("warning", retention.warningBytes), ("stop", retention.stopBytes),
+            ("limit", retention.limitBytes),
+        ]
+        out.add(
+            MetricNames.slotBound,
+            bounds.compactMap { name, bytes in bytes.map { ([("bound", name)], Double($0)) } }
+        )
+        out.add(MetricNames.slotSafe, retention.safeBytes.map(Double.init))
+        out.add(MetricNames.slotForecast, retention.forecastSeconds.map(Double.init))
+        out.add(MetricNames.slotWarning, retention.warning == nil ? 0 : 1)
+        out.add(MetricNames.walRate, retention.walBytesPerSecond.map(Double.init))
     }
 
     private func addSnapshot(to out: inout PrometheusText) {
@@ -64,19 +113,23 @@ struct Metrics {
             )
         }
         out.add(MetricNames.snapshotTables, states)
+        out.add(MetricNames.snapshotProgress, status.snapshot.share)
+        out.add(MetricNames.snapshotRemaining, status.snapshot.secondsLeft.map(Double.init))
+        // Of ten thousand tables nobody draws ten thousand lines, and each is kept for months.
+        let copying = tables.filter { $0.state == .copying }.prefix(Self.tableLimit)
         out.add(
             MetricNames.snapshotRows,
-            tables.map { ([("table", $0.table)], Double($0.rowsCopied)) }
+            copying.map { ([("table", $0.table)], Double($0.rowsCopied)) }
         )
         out.add(
             MetricNames.snapshotEstimate,
-            tables.compactMap { table in
+            copying.compactMap { table in
                 table.rowsEstimated.map { ([("table", table.table)], Double($0)) }
             }
         )
         out.add(
             MetricNames.snapshotBytes,
-            tables.map { ([("table", $0.table)], Double($0.bytesCopied)) }
+            copying.map { ([("table", $0.table)], Double($0.bytesCopied)) }
         )
     }
 
@@ -133,6 +186,11 @@ struct Metrics {
                 )
             }
         )
+    }
+
+    /// Microseconds of Unix time in seconds.
+    private static func seconds(_ microseconds: Int64?) -> Double? {
+        microseconds.map { Double($0) / 1_000_000 }
     }
 
     private func detail(_ name: String) -> Double? {

@@ -3,7 +3,7 @@
 // What is told to systemd and when, as a pure machine:
 //
 //   checking, reconnecting before READY   EXTEND_TIMEOUT_USEC: a slow start is not a failed one
-//   snapshotting, streaming               READY=1, once
+//   snapshotting, streaming, standby      READY=1, once
 //   stopping                              STOPPING=1 once, then EXTEND_TIMEOUT_USEC while draining
 //   always                                STATUS= on a new phase, else every ten seconds;
 //                                         WATCHDOG=1 at half of the interval
@@ -53,7 +53,7 @@ struct NotifyProtocol: Sendable {
     ) -> String? {
         var lines: [String] = []
         let isMoving = stall == nil
-        if !isReady, status.phase == .snapshotting || status.phase == .streaming {
+        if !isReady, [.snapshotting, .streaming, .standby].contains(status.phase) {
             isReady = true
             lines.append("READY=1")
         }
@@ -94,6 +94,7 @@ enum StatusLine {
         let line =
             switch status.phase {
             case .checking: "checking prerequisites"
+            case .standby: "standby" + (status.standby.map { ": \($0.text)" } ?? "")
             case .snapshotting: snapshot(status.snapshot.tables)
             case .streaming: stream(status)
             case .reconnecting: "reconnecting" + reason(status)

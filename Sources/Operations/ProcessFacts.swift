@@ -12,13 +12,34 @@ struct ProcessFacts: Sendable, Equatable {
     var residentBytes: Int?
     var cpuSeconds: Double?
     var startSeconds: Double?
+    var openFiles: Int?
+    var maxFiles: Int?
 
     static func current() -> ProcessFacts {
         ProcessFacts(
             residentBytes: resident(),
             cpuSeconds: processorTime(),
-            startSeconds: startOfProcess
+            startSeconds: startOfProcess,
+            openFiles: descriptors(),
+            maxFiles: descriptorLimit()
         )
+    }
+
+    private static func descriptors() -> Int? {
+        guard let directory = opendir("/proc/self/fd") else { return nil }
+        defer { closedir(directory) }
+        var entries = 0
+        while readdir(directory) != nil { entries += 1 }
+        // Without ".", ".." and the one that is being read.
+        return max(0, entries - 3)
+    }
+
+    private static func descriptorLimit() -> Int? {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else {
+            return nil
+        }
+        return Int(clamping: limit.rlim_cur)
     }
 
     private static func resident() -> Int? {

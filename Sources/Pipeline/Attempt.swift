@@ -15,23 +15,22 @@ extension TaskRunner {
     func attempt(
         sink: any Sink,
         run: inout RunState,
+        control: borrowing Connection,
         retry: inout RetryPolicy
     ) throws
         -> AttemptEnding
     {
-        if !run.isChecked { enter(.checking) }
-        let control = try connect()
-        // Before anything that a server too old for us would answer with a puzzle.
-        let version = Prerequisites.version(control.serverVersion)
-        if let failure = Prerequisites.firstFailure([version]) { throw failure }
         let facts = try ServerFacts(on: control)
         note(facts)
         if run.isChecked, facts.isStandby { throw Self.standbyInPlace(of: options) }
+        try turn.verify(options, on: control)
+        try considerResnapshot(&run, facts: facts, control: control)
         if let checkpoint = run.checkpoint {
             try CheckpointFit.verifyOrigin(of: checkpoint, options: options, facts: facts)
+            try verifyTimeline(of: checkpoint, facts: facts)
         }
         if !run.isChecked {
-            try checkPrerequisites(checkpoint: run.checkpoint, on: control)
+            try checkPrerequisites(run, on: control)
             run.isChecked = true
         }
         try resolveUntil(&run, on: control)
@@ -40,16 +39,22 @@ extension TaskRunner {
         // Before the positions are compared: whoever holds the slot moves it.
         let needsSlot = options.snapshot != .only || run.checkpoint?.goesOn ?? false
         if let slot, slot.isActive, needsSlot { throw Self.inUse(slot) }
-        if let checkpoint = run.checkpoint {
-            try CheckpointFit.verify(checkpoint, against: slot, options: options, facts: facts)
-        }
+        // Nothing was made on the server for it that could be missing.
         if run.checkpoint?.snapshot == .complete, options.snapshot == .only {
             log.notice("the snapshot is complete already; nothing to do")
             return .finished
         }
+        if let checkpoint = run.checkpoint {
+            try CheckpointFit.verify(checkpoint, against: slot, options: options, facts: facts)
+        }
+        if let slot, options.failover, !slot.isFailover, !slot.isLost {
+            try SlotFailover.mark(slot.name, parameters: options.source, stop: stop)
+            log.notice("the slot \(slot.name) is copied to standby servers from now on")
+        }
         try renewKeys(&run, on: control)
         try inspect(sink, checkpoint: run.checkpoint, on: control)
         if run.checkpoint?.snapshot != .complete {
+            let slot = try makeWay(slot, in: sink, run: &run, facts: facts, control: control)
             try begin(
                 sink: sink,
                 run: &run,
@@ -127,14 +132,21 @@ extension TaskRunner {
     }
 
     func connect() throws -> Connection {
+        let connection: Connection
         do {
-            return try Connection.open(options.source.for(.control), stop: stop)
+            connection = try Connection.open(options.source.for(.control), stop: stop)
         } catch {
+            if !stop.isRequested { board.count { $0.isSourceUp = false } }
             throw WalrelayError(
                 error,
                 while: "connecting to the source \(options.source.destination)"
             )
         }
+        board.count { $0.isSourceUp = true }
+        // Before anything that a server too old for us would answer with a puzzle.
+        let version = Prerequisites.version(connection.serverVersion)
+        if let failure = Prerequisites.firstFailure([version]) { throw failure }
+        return connection
     }
 
     /// While a failover is under way the old primary may come back before the new one has its
@@ -150,7 +162,7 @@ extension TaskRunner {
     }
 
     /// A slot that a daemon which died has left is free again as soon as the server notices.
-    private static func inUse(_ slot: SlotState) -> WalrelayError {
+    static func inUse(_ slot: SlotState) -> WalrelayError {
         let pid = slot.activePID.map { " (pid \($0))" } ?? ""
         return WalrelayError(
             "slot.in_use",
@@ -182,18 +194,19 @@ extension TaskRunner {
     }
 
     /// The full check; what a changed schema explains is left to the stream's own refusal.
-    private func checkPrerequisites(
-        checkpoint: Checkpoint?,
-        on control: borrowing Connection
-    ) throws {
+    private func checkPrerequisites(_ run: RunState, on control: borrowing Connection) throws {
+        let checkpoint = run.checkpoint
         var requirements = Requirements(task: options.task, tables: options.tables)
+        requirements.failover = options.failover
         requirements.needsSnapshot =
             checkpoint?.snapshot != .complete && options.snapshot != .never
+        requirements.retainWarning = options.budget.warning
         if let checkpoint, checkpoint.goesOn {
             requirements.taken = Set(checkpoint.relations.map(\.oid))
         }
         let findings = try Prerequisites.check(requirements, on: control)
             .filter { !isLeftToStream($0, known: checkpoint?.relations ?? []) }
+            .filter { !isLeftToFit($0, run) }
         supervisor.tell(findings)
         if let failure = Prerequisites.firstFailure(findings) { throw failure }
     }
@@ -247,7 +260,8 @@ extension TaskRunner {
             snapshotLSN: snapshotLSN,
             relations: relations.sorted { $0.oid < $1.oid },
             types: types.entries(for: relations),
-            publicationOID: publicationOID
+            publicationOID: publicationOID,
+            timeline: facts.timeline
         )
     }
 

@@ -29,7 +29,8 @@ enum CheckpointFit {
                 "checkpoint.other_system",
                 "The sink's checkpoint comes from the cluster with system identifier "
                     + "\(checkpoint.systemIdentifier); this server has \(facts.systemIdentifier)",
-                "point source at the former cluster, or give the new one a sink of its own"
+                "point source at the former cluster; if this one has taken its place: "
+                    + Slot.afresh
             )
         }
         if checkpoint.database != facts.database {
@@ -50,13 +51,13 @@ enum CheckpointFit {
         facts: ServerFacts
     ) throws(WalrelayError) {
         guard checkpoint.goesOn else { return }
-        let afresh =
-            "walrelay teardown, an empty sink, and run again for a new snapshot"
+        let afresh = options.snapshot == .never ? neverAfresh : Slot.afresh
         guard let slot else {
             throw mismatch(
                 "slot.missing",
                 "The sink's checkpoint stands at \(checkpoint.position), but the slot "
-                    + "\(options.slot) does not exist any more: the changes since then are gone",
+                    + "\(options.slot) does not exist any more: "
+                    + loss(checkpoint, upTo: facts.walLSN),
                 afresh
             )
         }
@@ -65,7 +66,7 @@ enum CheckpointFit {
             throw mismatch(
                 "slot.wal_lost",
                 "The server has removed WAL that the slot \(options.slot) needs\(reason): "
-                    + "the changes after \(checkpoint.position) are gone",
+                    + loss(checkpoint, upTo: facts.walLSN),
                 afresh
             )
         }
@@ -74,7 +75,7 @@ enum CheckpointFit {
                 "slot.ahead",
                 "The slot \(options.slot) has confirmed \(confirmed), the sink's checkpoint "
                     + "stands at \(checkpoint.position): the slot was dropped and made anew, or "
-                    + "somebody else advanced it, and the changes between are gone",
+                    + "somebody else advanced it; " + loss(checkpoint, upTo: confirmed),
                 afresh
             )
         }
@@ -82,11 +83,41 @@ enum CheckpointFit {
             throw mismatch(
                 "checkpoint.ahead",
                 "The sink's checkpoint stands at \(checkpoint.position), ahead of the server's "
-                    + "WAL at \(facts.walLSN): the server was restored to an earlier state",
+                    + "WAL at \(facts.walLSN): the server was restored to an earlier state, or a "
+                    + "standby that had not received all took its place; the sink has changes "
+                    + "that the source does not know",
                 afresh
             )
         }
     }
+
+    /// What is lost with a slot: which tables' changes, from where on, up to where it is known.
+    static func loss(_ checkpoint: Checkpoint, upTo end: LSN?) -> String {
+        let tables = checkpoint.relations.map(\.qualifiedName).sorted()
+        let whose = tables.isEmpty ? "the changes" : "the changes of \(Prose.list(tables))"
+        guard let end, end > checkpoint.position else {
+            return "\(whose) after \(checkpoint.position) are lost"
+        }
+        let amount = Prose.bytes(Int64(clamping: end.bytes(since: checkpoint.position)))
+        return "\(whose) between \(checkpoint.position) and \(end) (\(amount) of WAL) are lost"
+    }
+
+    /// The error of a slot that the server gave up before a snapshot was whole: nothing that the
+    /// sink has promised is lost.
+    static func lostInSnapshot(_ slot: String) -> WalrelayError {
+        mismatch(
+            "slot.wal_lost",
+            "The server has given up the slot \(slot), and there is no whole snapshot that went "
+                + "with it: it has to be taken anew",
+            "raise max_slot_wal_keep_size to what is written while the tables are copied, then "
+                + "walrelay run --config FILE --resnapshot"
+        )
+    }
+
+    /// Where no rows are asked for, there is no snapshot that makes good for a loss.
+    private static let neverAfresh =
+        "walrelay teardown --config FILE, and run: it begins with what is written from then on; "
+        + "or set snapshot.mode to initial and run with --resnapshot"
 
     private static func mismatch(
         _ code: String,

@@ -97,9 +97,14 @@ extension TaskStatus.Snapshot {
         guard tablesDone < tables.count else { return 1 }
         guard tables.contains(where: { $0.state != .done && $0.share != nil }) else { return nil }
         let copied = tables.map(\.rowsCopied).sum
-        let whole = tables.map { max($0.rowsCopied, $0.state == .done ? 0 : $0.rowsEstimated ?? 0) }
-            .sum
+        let whole = rowsExpected
         return whole > 0 ? min(0.99, Double(copied) / Double(whole)) : nil
+    }
+
+    /// Rows that there will be, as far as one can tell: what a table that is done had, else what
+    /// the planner expects, and never less than what was copied.
+    public var rowsExpected: Int {
+        tables.map { max($0.rowsCopied, $0.state == .done ? 0 : $0.rowsEstimated ?? 0) }.sum
     }
 
     /// The rows that were read so far, of all tables.

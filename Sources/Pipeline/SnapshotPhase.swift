@@ -26,6 +26,7 @@ extension TaskRunner {
         retry: inout RetryPolicy
     ) throws -> Checkpoint {
         if options.snapshot != .never { enter(.snapshotting) }
+        let began = ContinuousClock.now
         let goesOn = run.checkpoint?.goesOn ?? false
         if goesOn {
             // Nearly all of the way before there is a snapshot that holds up VACUUM.
@@ -45,14 +46,18 @@ extension TaskRunner {
         let taken = try SlotSnapshot.take(
             slot: options.slot,
             slotExists: slotExists || options.snapshot == .only,
+            failover: options.failover,
             parameters: options.source,
             stop: stop,
             log: log,
             waiting: { [board] in board.beat(.sink) }
         )
+        if options.snapshot != .only { slots.expect(on: facts) }
         log.notice(
             "snapshot taken",
-            metadata: ["lsn": "\(taken.consistentPoint)", "tables": "\(tables.count)"]
+            metadata: [
+                "lsn": "\(taken.consistentPoint)", "tables": .stringConvertible(tables.count),
+            ]
         )
         if goesOn {
             try catchUp(
@@ -81,10 +86,31 @@ extension TaskRunner {
             if sink.showsUnfinishedSnapshots { try show(done, in: sink, goesOn: goesOn) }
             try copy(current, types: types, taken: taken, to: sink)
         }
-        try sink.commit(done)
+        try turn.verify()
+        try board.measureSink { try sink.commit(done) }
+        supervisor.sinkSucceeded()
+        board.noteCommit()
         publish(sink.statistics)
-        log.notice("snapshot complete")
+        sayComplete(since: began)
         return done
+    }
+
+    private func sayComplete(since began: ContinuousClock.Instant) {
+        let snapshot = board.status.snapshot
+        let time = ContinuousClock.now - began
+        log.notice(
+            """
+            snapshot complete: \(Prose.count(snapshot.rowsCopied, "row")) of \
+            \(Prose.count(snapshot.tables.count, "table")) in \(Prose.time(milliseconds: time.milliseconds))
+            """,
+            metadata: [
+                "figures": [
+                    "rows": .stringConvertible(snapshot.rowsCopied),
+                    "tables": .stringConvertible(snapshot.tables.count),
+                    "afterMilliseconds": .stringConvertible(Int(time.milliseconds)),
+                ]
+            ]
+        )
     }
 
     /// The tables as the snapshot sees them; the same ones as before it was taken.
@@ -136,7 +162,7 @@ extension TaskRunner {
         taken: consuming SlotSnapshot,
         to sink: any Sink
     ) throws {
-        let queue = BatchQueue(capacity: 2)
+        let queue = BatchQueue(capacity: 2, pressure: board.backPressure)
         let stopWorkers = StopSignal()
         let isImported = Atomic(false)
         let copier = SnapshotCopier(
@@ -216,8 +242,9 @@ extension TaskRunner {
     ) throws {
         while !queue.isDrained {
             board.beat(.sink)
+            try turn.verify()
             meanwhile()
-            if stop.isRequested { throw CancellationError() }
+            if stop.isRequested || slots.isRaised { throw CancellationError() }
             guard let batch = queue.next(within: .milliseconds(100)) else {
                 // Workers that read a long row or wait for a lock are alive as long as their
                 // connections are, those of their lanes too; all have limits of their own.
@@ -226,7 +253,8 @@ extension TaskRunner {
                 publish(sink.statistics)
                 continue
             }
-            try sink.write(batch)
+            try board.measureSink { try sink.write(batch) }
+            supervisor.sinkSucceeded()
             board.addChanges(batch.changes.count, transactions: 0)
             publish(sink.statistics)
             queue.recycle(batch)

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Looks at the source every few seconds on a connection of its own: how far the slot is, for the
-// status, and whether a table that is taken was dropped or is not published any more, which the
-// stream does not say.
+// Looks at the source's catalog every few seconds on a connection of its own: whether a table that
+// is taken was dropped or is not published any more, which the stream does not say.
 
 import ChangeModel
 import LibPQ
@@ -61,7 +60,6 @@ final class SourceMonitor: Sendable {
     private let watch: CatalogWatch
     private let publicationOID: UInt32?
     private let options: TaskOptions
-    private let board: StatusBoard
     private let ended = StopSignal()
     private let log: Logger
     private let found = Mutex<(position: LSN, error: WalrelayError)?>(nil)
@@ -70,14 +68,12 @@ final class SourceMonitor: Sendable {
         watch: CatalogWatch,
         publicationOID: UInt32?,
         options: TaskOptions,
-        board: StatusBoard,
         facts: ServerFacts,
         log: Logger
     ) {
         self.watch = watch
         self.publicationOID = publicationOID
         self.options = options
-        self.board = board
         self.log = log
         startThread(named: "monitor") { [self] in run(from: facts.walLSN) }
     }
@@ -132,17 +128,6 @@ final class SourceMonitor: Sendable {
             found.withLock { $0 = $0 ?? (facts.walLSN, gap) }
         } else {
             wellAt = facts.walLSN
-        }
-        let slot = try SlotState.named(options.slot, on: connection)
-        board.update { status in
-            status.source.walLSN = facts.walLSN.description
-            status.source.restartLSN = slot?.restartLSN?.description
-            status.source.confirmedFlushLSN = slot?.confirmedFlushLSN?.description
-            status.source.lagBytes = slot?.confirmedFlushLSN.map {
-                Int(clamping: facts.walLSN.bytes(since: $0))
-            }
-            status.source.retainedBytes = slot?.retainedBytes.map { Int(clamping: $0) }
-            status.source.walStatus = slot?.walStatus
         }
     }
 }

@@ -5,6 +5,7 @@
 // here is touched per row, and nothing here blocks longer than the copy of one small value.
 
 public import ChangeModel
+import Replication
 import Synchronization
 
 /// The living status of a task, and the pulse of its parts.
@@ -21,19 +22,12 @@ public final class StatusBoard: Sendable {
         case supervisor
     }
 
-    /// How often something happened since the process began.
-    public struct Counters: Sendable, Equatable {
-        /// Times that the phase became reconnecting.
-        public var reconnects = 0
-        /// Times that ``TaskStatus/lastError`` was set anew.
-        public var errors = 0
-    }
-
-    private struct Board: Sendable {
+    struct Board: Sendable {
         var status: TaskStatus
         var counters = Counters()
         var rate = RateWindow()
         var lag = LagGauge()
+        var trouble: Trouble?
         var pace = SnapshotPace()
         var history = StatusHistory()
         var totals: HistoryTotals?
@@ -44,9 +38,11 @@ public final class StatusBoard: Sendable {
         let expected = Atomic<Int>(0)
     }
 
-    private let board: Mutex<Board>
+    /// Where readers of the source say that they wait for the sink.
+    let backPressure = BackPressure()
+    let board: Mutex<Board>
     private let pulses: [Pulse]
-    private let clock: BoardClock
+    let clock: BoardClock
     private let began: UInt64
 
     /// Creates a board for a task that has just begun; its phase is checking.
@@ -73,7 +69,7 @@ public final class StatusBoard: Sendable {
                 board.counters.reconnects += 1
             }
             if let error = board.status.lastError, error != before.error {
-                board.counters.errors += 1
+                board.counters.count(error, at: clock.unixMicroseconds())
             }
             board.lag.observe(pending: board.status.stream.isPending, at: now)
         }
@@ -108,6 +104,9 @@ public final class StatusBoard: Sendable {
         update { status in status.warnings.removeAll { $0.code == code } }
     }
 
+    /// The present moment as the status writes it.
+    var timestamp: String { clock.timestamp }
+
     /// A copy of the status; rate and lag are those of this moment.
     public var status: TaskStatus {
         let now = clock.monotonic()
@@ -119,11 +118,6 @@ public final class StatusBoard: Sendable {
             status.uptimeSeconds = Int((now > began ? now - began : 0) / 1_000_000_000)
             return status
         }
-    }
-
-    /// How often something happened since the process began.
-    public var counters: Counters {
-        board.withLock { $0.counters }
     }
 
     /// Counts changes that have become durable in the sink; called once a batch.

@@ -31,6 +31,7 @@ extension TaskRunner {
         start.relations = watch.baseline.relations
         for notice in watch.baseline.notices { log.notice("\(notice)") }
         start.publicationOID = try samePublication(as: start, on: control)
+        start.timeline = facts.timeline
         do {
             try ensurePublication(for: watch.baseline, on: control)
         } catch let error as WalrelayError where error.code == "publication.gap" {
@@ -50,11 +51,11 @@ extension TaskRunner {
             watch: watch,
             publicationOID: start.publicationOID,
             options: options,
-            board: board,
             facts: facts,
             log: log
         )
         defer { monitor.end() }
+        slots.expect(on: facts)
         board.update { $0.stream.durableLSN = checkpoint.position.description }
         do {
             try drain(session, into: sink, run: &run, monitor: monitor, retry: &retry)
@@ -122,6 +123,8 @@ extension TaskRunner {
         var unfinished = 0
         while !session.queue.isDrained {
             board.beat(.sink)
+            if slots.isRaised { throw CancellationError() }
+            try turn.verify()
             if stop.isRequested { session.stop.request() }
             if monitor.refusal(durable: session.position.durable) != nil { session.stop.request() }
             guard let batch = session.queue.next(within: .milliseconds(100)) else {
@@ -129,7 +132,8 @@ extension TaskRunner {
                 publish(sink.statistics)
                 continue
             }
-            try sink.write(batch)
+            try board.measureSink { try sink.write(batch) }
+            supervisor.sinkSucceeded()
             if let checkpoint = batch.checkpoint {
                 try commit(checkpoint, of: batch, to: sink, session: session)
                 note(batch, durable: unfinished + batch.committedCount)
@@ -151,7 +155,10 @@ extension TaskRunner {
         to sink: any Sink,
         session: StreamSession
     ) throws {
-        try sink.commit(checkpoint)
+        try turn.verify()
+        try board.measureSink { try sink.commit(checkpoint) }
+        supervisor.sinkSucceeded()
+        board.noteCommit()
         Failpoint.hit(.afterCheckpointBeforeFeedback)
         session.position.advanceDurable(to: checkpoint.position)
         board.update { status in
@@ -210,7 +217,7 @@ struct StreamSession {
         runner: TaskRunner
     ) throws {
         let options = runner.options
-        let queue = BatchQueue(capacity: 1)
+        let queue = BatchQueue(capacity: 1, pressure: runner.board.backPressure)
         let position = StreamPosition(start: start.position, wakeup: queue.consumerMoved)
         let stop = StopSignal()
         (self.queue, self.position, self.stop) = (queue, position, stop)
@@ -254,7 +261,7 @@ struct StreamSession {
                 beat: { board.beat(.reader) }
             )
             // Not before: until the server streams, the slot may be another session's.
-            if start.snapshot == .complete { runner.enter(.streaming) }
+            if start.snapshot == .complete { runner.enter(.streaming, lsn: start.position) }
             return try reader.run()
         }
     }

@@ -34,6 +34,10 @@ public struct TaskOptions: Sendable {
     public var snapshot: SnapshotMode = .initial
     /// How many connections copy tables.
     public var snapshotWorkers = 4
+    /// How much WAL the slot may hold back.
+    public var budget = SlotBudget()
+    /// Whether a new snapshot is taken where the checkpoint and the slot do not fit.
+    public var resnapshot = false
     /// What is done about changes that cannot be followed.
     public var policy = StreamPolicy()
     /// How many changes a batch holds at most.
@@ -46,7 +50,11 @@ public struct TaskOptions: Sendable {
     public var retryFor: Duration? = .seconds(600)
     /// Where the run ends by itself.
     public var until: Until?
+    /// Whether the slot is marked to be copied to standby servers; from 17 on.
+    public var failover = false
 
+    /// Whether the run waits without an end for another daemon's: not where it has one of its own.
+    var mayStandBy: Bool { until == nil && snapshot != .only }
     /// The slot's name.
     public var slot: String { Slot.name(task: task) }
     /// The publication's name.

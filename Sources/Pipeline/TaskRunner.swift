@@ -2,9 +2,9 @@
 //
 // A task from its start to its end, on the one thread that owns the sink.
 //
-//   open the sink ─▶ check ─▶ publication, slot ─▶ snapshot ─▶ stream ─▶ close the sink
-//        ▲             │            │                  │          │
-//        └── roll back, wait ◀──────┴──── transient ───┴──────────┘      anything else ends the run
+//   turn ─▶ open the sink ─▶ check ─▶ publication, slot ─▶ snapshot ─▶ stream ─▶ close the sink
+//    ▲                         │            │                  │          │
+//    └──── roll back, wait ◀───┴────────────┴──── transient ───┴──────────┘   anything else ends it
 //
 // Rule 2, held in one place each:  confirmed flush ≤ checkpoint = durable ≤ received
 //                                  StreamReader.confirm   StreamPhase.commit   StreamReader.drain
@@ -22,6 +22,8 @@ public final class TaskRunner: Sendable {
     let stop: StopSignal
     let log: Logger
     let supervisor: TaskSupervisor
+    let slots: SlotMonitor
+    let turn = Turn()
     private let makeSink: @Sendable (any SinkSupervisor) throws -> any Sink
 
     /// A task that has not begun; `makeSink` is called on the thread that calls `run`.
@@ -37,11 +39,13 @@ public final class TaskRunner: Sendable {
         self.stop = stop
         self.log = log
         self.makeSink = makeSink
+        slots = SlotMonitor(options: options, board: board, log: log)
         supervisor = TaskSupervisor(
             board: board,
             stop: stop,
             log: log,
-            retryFor: options.retryFor
+            retryFor: options.retryFor,
+            slots: slots
         )
     }
 
@@ -50,13 +54,15 @@ public final class TaskRunner: Sendable {
     /// Blocks; to be called on a thread of its own. Throws `WalrelayError`.
     public func run() throws {
         board.begin(.sink)
-        defer { board.end(.sink) }
+        defer {
+            slots.end()
+            board.end(.sink)
+        }
         do {
             try runAttempts()
             enter(.stopping)
         } catch let error as WalrelayError where error.exit == .success {
-            log.notice("\(error.message)")
-            enter(.stopping)
+            enter(.stopping, error.message)
         } catch is CancellationError {
             enter(.stopping)
         } catch {
@@ -69,22 +75,37 @@ public final class TaskRunner: Sendable {
     private func runAttempts() throws {
         var retry = RetryPolicy(limit: options.retryFor)
         var run = RunState()
+        run.isResnapshotAsked = options.resnapshot
         var sink: (any Sink)?
+        // The sink is closed before anybody else has the turn.
+        defer { turn.end() }
         defer { if let sink { closeQuietly(sink) } }
         while !stop.isRequested {
             do {
+                slots.expectNothing()
+                if !run.isChecked { enter(.checking) }
+                try takeTurn(&run)
+                let control = try connect()
+                if sink == nil { try requireFreeSlot(on: control) }
                 let ready = try sink ?? makeSink(supervisor)
                 try prepare(ready, isNew: sink == nil, run: &run)
                 sink = ready
-                if try attempt(sink: ready, run: &run, retry: &retry) == .finished { return }
+                let ending = try attempt(sink: ready, run: &run, control: control, retry: &retry)
+                if ending == .finished { return }
             } catch {
+                supervisor.sinkFailed()
                 // What a sink holds after a failure only the sink itself knows: it is opened anew
                 // and says so. One that keeps no checkpoint has nothing to say.
                 if let failed = sink, failed.keepsCheckpoint {
                     closeQuietly(failed)
                     sink = nil
                 }
-                try waitAfter(error, isUnderWay: run.isChecked, retry: &retry)
+                if slots.isRaised {
+                    log.debug("ended by what became of the slot: \(error)")
+                } else {
+                    try waitAfter(error, run, retry: &retry)
+                }
+                if let verdict = slots.verdict { try conclude(verdict, run) }
             }
         }
     }
@@ -96,35 +117,40 @@ public final class TaskRunner: Sendable {
         }
         let checkpoint = try sink.open()
         if sink.keepsCheckpoint || run.checkpoint == nil { run.checkpoint = checkpoint }
+        run.misfit = nil
     }
 
     /// Waits before the next attempt, or throws what no attempt will mend.
     private func waitAfter(
         _ error: any Error,
-        isUnderWay: Bool,
+        _ run: RunState,
         retry: inout RetryPolicy
     ) throws {
         var failure = Self.walrelayError(error)
-        if isUnderWay, Self.isOfRenewal(failure) { failure.isTransient = true }
+        if run.isChecked, Self.isOfRenewal(failure) { failure.isTransient = true }
+        // The former daemon's process may be stopped, and not dead.
+        if run.tookOver, failure.code == "sink.directory_in_use" { failure.isTransient = true }
         guard failure.isTransient, !stop.isRequested else {
             if stop.isRequested, failure.isTransient { throw CancellationError() }
             throw failure
         }
-        let delay = try retry.delay(after: failure)
-        let isNews = board.status.lastError?.code != failure.code
-        if retry.failures == 1 || isNews || retry.failures.isMultiple(of: 10) {
-            log.warning(
-                "\(failure.message); trying again",
-                metadata: ["code": "\(failure.code)", "try": "\(failure.hint)"]
-            )
-        }
-        board.record(failure, phase: .reconnecting)
+        var delay = try retry.delay(after: failure)
+        if failure.code == "slot.in_use" { delay = min(delay, Self.slotPatience) }
+        board.recordFailedAttempt(failure)
+        board.update { $0.standby = nil }
+        log.warning(
+            "\(failure.message); trying again",
+            metadata: Self.metadata(failure).merging(["phase": "reconnecting"]) { $1 }
+        )
         let deadline = ContinuousClock.now + delay
-        while ContinuousClock.now < deadline, !stop.isRequested {
+        while ContinuousClock.now < deadline, !stop.isRequested, !slots.isRaised {
             board.beat(.sink)
             stop.sleep(for: min(.seconds(1), deadline - .now))
         }
     }
+
+    /// The longest wait for a slot, which somebody's end frees from one moment to the next.
+    private static let slotPatience: Duration = .seconds(2)
 
     /// Whether an error may be that of a moment in which certificates or passwords are renewed: a
     /// key is there before its certificate, the server has the new password before the file, one
@@ -144,13 +170,11 @@ public final class TaskRunner: Sendable {
         do {
             try sink.close()
         } catch {
-            log.error("closing the sink: \(error)")
+            log.error(
+                "closing the sink: \(error)",
+                metadata: ["code": "\((error as? WalrelayError)?.code ?? "sink.close")"]
+            )
         }
-    }
-
-    func enter(_ phase: TaskStatus.Phase) {
-        board.update { $0.phase = phase }
-        log.info("\(phase.rawValue)")
     }
 
     static func walrelayError(_ error: any Error) -> WalrelayError {
@@ -171,6 +195,12 @@ struct RunState {
     var until: LSN?
     /// Whether the full check of the prerequisites has passed.
     var isChecked = false
+    /// Whether a new snapshot is to be taken if checkpoint and source do not fit.
+    var isResnapshotAsked = false
+    /// Why that is due; then `checkpoint` is `nil`, whatever the sink has.
+    var misfit: WalrelayError?
+    /// Whether this run has taken the task over from another daemon.
+    var tookOver = false
     /// Whether this run has begun a snapshot that is not whole in the sink.
     var isSnapshotUnfinished = false
     /// Whether the relations were read from the catalog later than the position: the stream then

@@ -8,6 +8,8 @@
 public struct TaskStatus: Sendable, Codable, Equatable {
     /// What the task is doing.
     public enum Phase: String, Sendable, Codable, CaseIterable {
+        /// Waits for the end of another daemon that runs the task; see ``TaskStatus/standby``.
+        case standby
         /// Looks at the prerequisites.
         case checking
         /// Copies the tables' existing rows.
@@ -26,6 +28,8 @@ public struct TaskStatus: Sendable, Codable, Equatable {
     public var task: String
     /// What the task is doing.
     public var phase: Phase
+    /// Whose end is waited for; nil in every phase but standby.
+    public var standby: Standby?
     /// The version of walrelay.
     public var version: String
     /// The server and the objects in it.
@@ -54,6 +58,7 @@ public struct TaskStatus: Sendable, Codable, Equatable {
     public init(task: String, version: String, sinkKind: String) {
         self.task = task
         self.phase = .checking
+        self.standby = nil
         self.version = version
         self.source = Source()
         self.snapshot = Snapshot()
@@ -67,7 +72,7 @@ public struct TaskStatus: Sendable, Codable, Equatable {
 
     private enum CodingKeys: String, CodingKey {
         case task, phase, version, source, snapshot, stream, sink, certificates, lastError
-        case warnings, recentErrors, startedAt, uptimeSeconds
+        case warnings, recentErrors, startedAt, uptimeSeconds, standby
     }
 
     /// Decodes a status; what a daemon of an earlier version does not say is as if unknown.
@@ -75,6 +80,7 @@ public struct TaskStatus: Sendable, Codable, Equatable {
         let container = try decoder.container(keyedBy: CodingKeys.self)
         task = try container.decode(String.self, forKey: .task)
         phase = try container.decode(Phase.self, forKey: .phase)
+        standby = try container.decodeIfPresent(Standby.self, forKey: .standby)
         version = try container.decode(String.self, forKey: .version)
         source = try container.decode(Source.self, forKey: .source)
         snapshot = try container.decode(Snapshot.self, forKey: .snapshot)
@@ -94,6 +100,7 @@ public struct TaskStatus: Sendable, Codable, Equatable {
         var container = encoder.container(keyedBy: CodingKeys.self)
         try container.encode(task, forKey: .task)
         try container.encode(phase, forKey: .phase)
+        try container.encode(standby, forKey: .standby)
         try container.encode(version, forKey: .version)
         try container.encode(source, forKey: .source)
         try container.encode(snapshot, forKey: .snapshot)
@@ -131,6 +138,8 @@ extension TaskStatus {
         public var retainedBytes: Int?
         /// The slot's `wal_status`: reserved, extended, unreserved or lost (13 and later).
         public var walStatus: String?
+        /// How what the slot holds back stands to the bounds; nil until it was looked at.
+        public var retention: Retention?
 
         /// Creates a source of which nothing is known yet.
         public init() {}
@@ -148,6 +157,7 @@ extension TaskStatus {
             try container.encode(lagBytes, forKey: .lagBytes)
             try container.encode(retainedBytes, forKey: .retainedBytes)
             try container.encode(walStatus, forKey: .walStatus)
+            try container.encode(retention, forKey: .retention)
         }
     }
 

@@ -221,9 +221,11 @@ final class TargetTables {
             // Those that the check above has let through: empty, ours, or to be emptied.
             let filled = try filledTables(relations, on: session.connection)
             if !filled.isEmpty {
-                let list = filled.map(\.sql).joined(separator: ", ")
+                // All of them: an empty one may refer to one that is not.
+                let all = try TargetCatalog.existing(names, on: session.connection).sorted()
+                let list = all.map(\.sql).joined(separator: ", ")
                 log.notice("emptying \(Prose.list(filled.map(\.description))) on the target")
-                try TableLock(patience: patience, log: log).run(filled, on: session.connection) {
+                try TableLock(patience: patience, log: log).run(all, on: session.connection) {
                     try session.connection.query("TRUNCATE \(list)", within: Self.longLimit)
                 }
             }

@@ -18,19 +18,26 @@ public final class BatchQueue: Sendable {
 
     private let state = Mutex(State())
     private let capacity: Int
+    private let pressure: BackPressure
     private let batchArrived = Wakeup()
     /// Rings when there is room again, and whenever the consumer has news for the reader.
     public let consumerMoved = Wakeup()
 
-    /// A queue that holds at most `capacity` batches, at least one.
-    public init(capacity: Int) {
+    /// A queue that holds at most `capacity` batches, at least one; `pressure` is told when there
+    /// is no room for another.
+    public init(capacity: Int, pressure: BackPressure = BackPressure()) {
         self.capacity = max(1, capacity)
+        self.pressure = pressure
     }
 
     /// Takes a batch if there is room; leaves it with the caller and returns false if not.
     public func offer(_ batch: inout ChangeBatch) -> Bool {
         let accepted = state.withLock { state in
-            guard state.waiting.count < capacity, !state.isFinished else { return false }
+            guard state.waiting.count < capacity, !state.isFinished else {
+                if !state.isFinished { pressure.begin() }
+                return false
+            }
+            pressure.end()
             state.waiting.append(batch)
             batch = ChangeBatch()
             return true
@@ -84,7 +91,10 @@ public final class BatchQueue: Sendable {
 
     /// Says that no batch will come any more; what waits is still to be taken.
     public func finish() {
-        state.withLock { $0.isFinished = true }
+        state.withLock { state in
+            state.isFinished = true
+            pressure.end()
+        }
         batchArrived.ring()
     }
 

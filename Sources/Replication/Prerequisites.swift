@@ -4,6 +4,7 @@
 // gathered, so that an operator mends them in one go; the topics have a file each:
 //
 //   server, settings, room for one more walsender and slot   PrerequisitesServer.swift
+//   how much WAL a slot may hold back, and how long          PrerequisitesRetention.swift
 //   the role, the publication, the slot                      PrerequisitesObjects.swift
 //   which tables are meant, and may they be read             PrerequisitesTables.swift
 //   replica identity, column lists, row filters              PrerequisitesIdentity.swift
@@ -19,23 +20,31 @@ public struct Requirements: Sendable {
     public var tables: TableSelection
     /// Whether a snapshot is still to be taken.
     public var needsSnapshot: Bool
+    /// Whether standby servers are to copy the slot.
+    public var failover: Bool
     /// The OIDs of the tables that a task has taken already; `nil` for one that begins.
     ///
     /// A table that was made since and that a pattern happens to match stops no task: it is
     /// mentioned, and neither judged nor wanted in the publication.
     public var taken: Set<UInt32>?
+    /// Bytes of WAL from which on a run warns of what its slot holds back; `nil` never does.
+    public var retainWarning: Int64?
 
     /// Creates requirements.
     public init(
         task: String,
         tables: TableSelection,
         needsSnapshot: Bool = true,
-        taken: Set<UInt32>? = nil
+        taken: Set<UInt32>? = nil,
+        retainWarning: Int64? = nil,
+        failover: Bool = false
     ) {
         self.task = task
         self.tables = tables
         self.needsSnapshot = needsSnapshot
         self.taken = taken
+        self.retainWarning = retainWarning
+        self.failover = failover
     }
 
     var slotName: String { Slot.name(task: task) }
@@ -66,7 +75,7 @@ public enum Prerequisites {
             return try [version] + [login].compactMap { $0 }
                 + source.serverFindings() + source.roleFindings()
                 + source.tableFindings(on: connection) + source.publicationFindings()
-                + source.slotFindings()
+                + source.slotFindings() + source.failoverFindings()
         } catch {
             throw WalrelayError(error, while: "checking the source's prerequisites")
         }
@@ -109,6 +118,8 @@ struct CheckedSource: Sendable {
     let newTables: [SourceTable]
     let publication: PublicationState?
     let slot: SlotState?
+    /// What standby servers need to copy the slot; `nil` where that is not asked for.
+    let failover: FailoverFacts?
     /// Whether each table that holds rows can be read, by OID; roots included.
     let access: [UInt32: TableAccess]
 
@@ -136,6 +147,7 @@ struct CheckedSource: Sendable {
         publication = try PublicationState.read(requirements.publicationName, on: connection)?
             .spelled(as: tables, on: connection)
         slot = try SlotState.named(requirements.slotName, on: connection)
+        failover = try requirements.failover ? FailoverFacts(on: connection) : nil
         access = try TableAccess.read(
             Set(tables.flatMap { [$0.relation.oid] + $0.storage.map(\.oid) }).sorted(),
             on: connection

@@ -193,8 +193,7 @@ extension CheckedSource {
             subject: subject,
             found: "absent, but slot \(slot.name) exists: what was written since cannot "
                 + "be decoded any more",
-            mend: "SELECT pg_drop_replication_slot(\(SQL.shownLiteral(slot.name))); -- then "
-                + "run the task anew, with a new snapshot"
+            mend: Slot.afresh
         )
     }
 }
@@ -205,9 +204,10 @@ extension CheckedSource {
         guard let slot else {
             return [Finding("slot", .ok, subject: subject, found: "absent, will be created")]
         }
-        let drop = "SELECT pg_drop_replication_slot(\(SQL.shownLiteral(slot.name)));"
         if let (id, found) = slotObstacle(slot) {
-            return [Finding(id, .failed, subject: subject, found: found, mend: drop)]
+            let drop = "SELECT pg_drop_replication_slot(\(SQL.shownLiteral(slot.name)));"
+            let mend = slot.isLost ? Slot.afresh : drop
+            return [Finding(id, .failed, subject: subject, found: found, mend: mend)]
         }
         let retained = slot.retainedBytes.map { ", \(Prose.bytes($0)) of WAL kept for it" } ?? ""
         if slot.isActive {

@@ -49,7 +49,7 @@ struct ServerSettings: Sendable {
 extension CheckedSource {
     func serverFindings() -> [Finding] {
         [standby, walLevel, walSenders, replicationSlots, walSenderTimeout].compactMap { $0 }
-            + [slotWALKeepSize, idleSlotTimeout, encoding].compactMap { $0 }
+            + retentionFindings() + [encoding]
     }
 
     private var standby: Finding {
@@ -132,46 +132,6 @@ extension CheckedSource {
             found: found,
             mend: provider.change(name, to: "60000", spoken: "60s", needsRestart: false)
         )
-    }
-
-    /// Since 13; in MB, -1 is no limit.
-    private var slotWALKeepSize: Finding? {
-        let name = "max_slot_wal_keep_size"
-        guard let megabytes = settings.number(name) else { return nil }
-        if megabytes >= 1_024 {
-            return Finding(
-                "server.\(name)",
-                .ok,
-                subject: name,
-                found: Prose.bytes(Int64(megabytes) << 20)
-            )
-        }
-        let found =
-            megabytes < 0
-            ? "no limit: while the task is stopped its slot can fill the server's disk"
-            : "\(megabytes) MiB: a short pause of the task loses the slot, and changes with it"
-        return Finding(
-            "server.\(name)",
-            .warning,
-            subject: name,
-            found: found,
-            mend: provider.change(name, to: "65536", spoken: "64GB", needsRestart: false)
-        )
-    }
-
-    /// Since 18; 0 is never.
-    private var idleSlotTimeout: Finding? {
-        let name = "idle_replication_slot_timeout"
-        guard let seconds = settings.number(name) else { return nil }
-        return seconds == 0
-            ? Finding("server.\(name)", .ok, subject: name, found: "0: never")
-            : Finding(
-                "server.\(name)",
-                .warning,
-                subject: name,
-                found: "\(seconds) s: a task that is stopped for longer loses its slot",
-                mend: provider.change(name, to: "0", needsRestart: false)
-            )
     }
 
     private var encoding: Finding {

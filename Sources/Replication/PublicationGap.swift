@@ -31,7 +31,7 @@ struct PublicationGap {
             tables: tables,
             serverVersion: serverVersion
         )
-        mend = "if nothing was written there since: \(statement) Otherwise: " + Self.afresh
+        mend = "if nothing was written there since: \(statement) Otherwise: " + Slot.afresh
     }
 
     var error: WalrelayError {
@@ -49,11 +49,9 @@ struct PublicationGap {
             "publication.missing",
             exit: .checkpointMismatch,
             "publication \(publication) was dropped: what was written since is not in the stream",
-            hint: afresh
+            hint: Slot.afresh
         )
     }
-
-    static let afresh = "walrelay teardown, an empty sink, and run again for a new snapshot"
 }
 
 extension Publication {
@@ -81,7 +79,7 @@ extension Publication {
             exit: .checkpointMismatch,
             "publication \(name(task: task)) was dropped and made again after \(position): what "
                 + "was written between is not in the stream",
-            hint: PublicationGap.afresh
+            hint: Slot.afresh
         )
     }
 

@@ -91,6 +91,12 @@ public struct SlotState: Sendable, Equatable {
     public var isTwoPhase: Bool
     /// Whether it goes with the session that made it.
     public var isTemporary: Bool
+    /// Whether standbys are to keep a copy of it; from 17 on.
+    public var isFailover: Bool
+    /// Whether it is such a copy, which only its primary can move or drop; from 17 on.
+    ///
+    /// False on a standby that was promoted: there it is a slot like any other.
+    public var isSynced: Bool
     /// WAL that the server keeps for the slot, in bytes; `nil` on a standby or when it is lost.
     public var retainedBytes: Int64?
 
@@ -128,6 +134,8 @@ public struct SlotState: Sendable, Equatable {
             version >= 170_000
             ? "pg_catalog.floor(pg_catalog.date_part('epoch', "
                 + "pg_catalog.clock_timestamp() - s.inactive_since))::bigint" : "NULL"
+        let synced =
+            version >= 170_000 ? "s.synced AND pg_catalog.pg_is_in_recovery()" : "NULL"
         let rows = try connection.query(
             """
             SELECT s.slot_name, s.plugin, s.slot_type, s.database, s.active, s.active_pid, \
@@ -138,7 +146,9 @@ public struct SlotState: Sendable, Equatable {
             \(column("inactive_since", from: 170_000)), \
             CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_wal_lsn_diff( \
             pg_catalog.pg_current_wal_lsn(), s.restart_lsn)::bigint END, \
-            \(inactiveSeconds) \
+            \(inactiveSeconds), \
+            \(column("failover", from: 170_000)), \
+            \(synced) \
             FROM pg_catalog.pg_replication_slots s WHERE \(condition) ORDER BY s.slot_name
             """
         )
@@ -159,6 +169,8 @@ public struct SlotState: Sendable, Equatable {
                 inactiveSeconds: rows.integer(row, 15),
                 isTwoPhase: rows.flag(row, 11),
                 isTemporary: rows.flag(row, 8),
+                isFailover: rows.flag(row, 16),
+                isSynced: rows.flag(row, 17),
                 retainedBytes: rows.integer(row, 14)
             )
         }

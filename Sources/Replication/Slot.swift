@@ -35,9 +35,26 @@ public enum Slot {
             switch error.sqlState {
             case "42704": return false
             case "55006": throw active(slot, pid: nil)
+            case "55000": throw synced(slot, error)
             default: throw WalrelayError(error, while: "dropping the replication slot \(slot)")
             }
         }
+    }
+
+    /// What to do where the changes that a sink lacks are gone.
+    public static let afresh =
+        "walrelay run --config FILE --resnapshot, which takes a new snapshot; what becomes of the "
+        + "sink's data: docs/operations.md, \"Begin anew\""
+
+    /// The refusal to drop a standby's copy of a slot, in the server's words where it was asked.
+    public static func synced(_ slot: String, _ error: PostgresError? = nil) -> WalrelayError {
+        WalrelayError(
+            "slot.synced",
+            exit: .prerequisite,
+            "The slot \(slot) cannot be dropped here: "
+                + (error?.message ?? "this standby keeps it as a copy of the primary's"),
+            hint: "drop it on the primary; the copy goes with it"
+        )
     }
 
     /// The refusal to drop a slot that somebody uses.

@@ -38,12 +38,14 @@ public struct SlotSnapshot: ~Copyable {
     ///
     /// Blocks.
     ///
+    /// With `failover`, from 17 on, the permanent slot is one that standby servers copy.
     /// `waiting` is called now and then while the server waits for open transactions and answers.
     /// Throws `WalrelayError`; after a failure nothing is left behind on the server but, at most,
     /// the permanent slot.
     public static func take(
         slot: String,
         slotExists: Bool,
+        failover: Bool = false,
         parameters: ConnectionParameters,
         stop: StopSignal,
         log: Logger,
@@ -62,8 +64,7 @@ public struct SlotSnapshot: ~Copyable {
             let name =
                 slotExists ? "di_tmp_\(connection.backendPID)" : slot
             let answer = try connection.query(
-                "CREATE_REPLICATION_SLOT \(SQL.identifier(name))"
-                    + "\(slotExists ? " TEMPORARY" : "") LOGICAL pgoutput USE_SNAPSHOT",
+                creation(of: name, isTemporary: slotExists, failover: failover),
                 within: creationLimit
             )
             guard let point = LSN(answer.text(0, 1)) else {
@@ -83,6 +84,17 @@ public struct SlotSnapshot: ~Copyable {
         } catch let error as PostgresError {
             throw WalrelayError(error, while: "making the replication slot \(slot)")
         }
+    }
+
+    /// The statement that makes a slot; a temporary one goes with its session and is not copied.
+    ///
+    /// `failover` needs 17, whose form of options is not known before 15.
+    static func creation(of name: String, isTemporary: Bool, failover: Bool) -> String {
+        let create = "CREATE_REPLICATION_SLOT \(SQL.identifier(name))"
+        if isTemporary { return "\(create) TEMPORARY LOGICAL pgoutput USE_SNAPSHOT" }
+        return failover
+            ? "\(create) LOGICAL pgoutput (SNAPSHOT 'use', FAILOVER true)"
+            : "\(create) LOGICAL pgoutput USE_SNAPSHOT"
     }
 
     private init(
@@ -124,7 +136,7 @@ private final class SlotCreationWatch: Sendable {
                 guard !waitedFor.isEmpty else { continue }
                 log.notice(
                     "making the slot waits for open transactions of the source",
-                    metadata: ["sessions": "\(waitedFor)"]
+                    metadata: ["code": "slot.waits", "sessions": "\(waitedFor)"]
                 )
             }
         }

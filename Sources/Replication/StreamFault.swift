@@ -39,9 +39,7 @@ enum StreamFault {
                 exit: .checkpointMismatch,
                 "The changes after \(position) cannot be decoded, because the publication "
                     + "\(publication) was dropped there: \(error.message)",
-                hint:
-                    "begin anew: SELECT pg_drop_replication_slot(\(SQL.shownLiteral(slot))); "
-                    + "then an empty sink and a new snapshot"
+                hint: Slot.afresh
             )
         default:
             return WalrelayError(error, while: "streaming the slot \(slot) at \(position)")

@@ -18,6 +18,8 @@ public struct Settings: Sendable, Equatable {
     public var sink: Sink
     /// How the tables' present rows are copied.
     public var snapshot = Snapshot()
+    /// How much WAL the slot may hold back in the source, and what becomes of it in a failover.
+    public var slot = Slot()
     /// What the stream does about changes that need a decision.
     public var stream = Stream()
     /// When a batch is closed.

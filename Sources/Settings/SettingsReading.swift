@@ -12,6 +12,7 @@ extension Settings {
         let source = root.requireSection("source", Connection.read)
         let tables = root.requireSection("tables", TableSelection.read)
         let snapshot = root.section("snapshot", Snapshot.read)
+        let slot = root.section("slot", Slot.read)
         let stream = root.section("stream", Stream.read)
         let batch = root.section("batch", Batch.read)
         let sink = root.requireSection("sink") { Sink.read($0, task: task) }
@@ -23,6 +24,7 @@ extension Settings {
 
         var settings = Settings(task: task, source: source, tables: tables, sink: sink)
         if let snapshot { settings.snapshot = snapshot }
+        if let slot { settings.slot = slot }
         if let stream { settings.stream = stream }
         if let batch { settings.batch = batch }
         if let format { settings.format = format }

@@ -27,7 +27,9 @@ public protocol Sink: AnyObject {
     /// Throws away what an unfinished snapshot left and makes a `.running` checkpoint durable.
     ///
     /// What a finished snapshot and the stream after it left is kept: the caller asks for a
-    /// snapshot only where there is no such checkpoint.
+    /// snapshot only where there is no such checkpoint, or where changes after it are lost
+    /// (`run --resnapshot`). Then the new rows come behind what is there or, where rows have a
+    /// place, into it: see `prepare`.
     func beginSnapshot(_ checkpoint: Checkpoint) throws
 
     /// Makes ready what the rows of a snapshot will be written to.

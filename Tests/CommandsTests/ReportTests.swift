@@ -70,7 +70,8 @@ import Testing
             Set(slots[3].keys) == [
                 "slot", "task", "database", "plugin", "active", "activePID", "retainedBytes",
                 "walStatus", "safeWALBytes", "invalidationReason", "inactiveSince",
-                "inactiveSeconds", "restartLSN", "confirmedFlushLSN", "publication",
+                "inactiveSeconds", "restartLSN", "confirmedFlushLSN", "failover", "synced",
+                "publication",
             ]
         )
         #expect(slots[3]["task"] is NSNull)

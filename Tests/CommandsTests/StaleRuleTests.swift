@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ChangeModel
+import Foundation
 import Testing
 
 @testable import Commands
@@ -9,6 +10,7 @@ import Testing
 struct StaleCase: Sendable, CustomTestStringConvertible {
     var slot = "di_slot_old"
     var active = false
+    var synced = false
     /// Seconds of inactivity; nil as below 17.
     var inactive: Int64?
     /// MiB held back; nil as on a standby.
@@ -32,7 +34,8 @@ struct StaleCase: Sendable, CustomTestStringConvertible {
             activePID: active ? 4711 : nil,
             retainedBytes: retained.map { $0 << 20 },
             walStatus: lost ? "lost" : "reserved",
-            inactiveSeconds: inactive
+            inactiveSeconds: inactive,
+            synced: version >= 170_000 ? synced : nil
         )
     }
 
@@ -155,6 +158,12 @@ struct StaleCase: Sendable, CustomTestStringConvertible {
             reason: "in use by pid 4711"
         ),
         StaleCase(
+            synced: true,
+            inactive: 90_000,
+            isStale: false,
+            reason: "a copy of the primary's: it goes with that one"
+        ),
+        StaleCase(
             slot: "debezium",
             inactive: 90_000,
             retained: 99,
@@ -213,6 +222,32 @@ struct StaleCase: Sendable, CustomTestStringConvertible {
         #expect(refusal(["a", "x"])?.code == "slots.unknown_task")
         #expect(refusal(["a", "x"])?.exit == .usage)
         #expect(refusal(["x"])?.hint == "name a task that has one: a, b, c")
+    }
+
+    @Test func `a standby's copy is refused by name, and what is not walrelay's is kept`() throws {
+        let copy = SlotRow(slot: "di_slot_s", task: "s", synced: true)
+        let refusal = #expect(throws: WalrelayError.self) {
+            try SlotsDropPlan.named(["s"], among: [copy], publications: false, published: [])
+        }
+        #expect(refusal?.code == "slot.synced" && refusal?.exit == .prerequisite)
+        let rule = try StaleRule(olderThan: nil, retainedMoreThan: 1, serverVersion: 150_000)
+        let foreign = SlotRow(slot: "debezium", retainedBytes: 5)
+        let plan = SlotsDropPlan.stale([copy, foreign] + rows, by: rule, publications: true)
+        #expect(plan.items.map(\.name) == ["di_slot_s", "debezium"] + rows.map(\.slot))
+        #expect(plan.drops.map(\.name) == ["di_slot_a"])
+        #expect(plan.items[1].task == nil && plan.items[1].reason.contains("not one of walrelay's"))
+    }
+
+    @Test func `the json of a plan has every key`() throws {
+        let plan = try named("a", "alone", publications: true)
+        let text = try SlotsReport.json(plan)
+        let object = try JSONSerialization.jsonObject(with: Data(text.utf8))
+        let items = try #require(object as? [[String: Any]])
+        #expect(Set(items[1].keys) == ["task", "slot", "drop", "reason", "publication"])
+        #expect(items[0]["slot"] as? String == "di_slot_a")
+        #expect(items[0]["drop"] as? Bool == true)
+        #expect(items[1]["slot"] is NSNull)
+        #expect(items[1]["publication"] as? String == "di_pub_alone")
     }
 
     @Test func `a task named twice is dropped once`() throws {

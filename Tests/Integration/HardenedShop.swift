@@ -12,7 +12,8 @@ struct HardenedShop: Sendable {
     /// Whether the server publishes partitioned tables by their root.
     var hasPartitions: Bool { cluster.version >= .v13 }
     let settingsPath: String
-    private let port: Int
+    /// Where its task serves HTTP.
+    let port: Int
     private let files: TemporaryDirectory
 
     static let task = "orders"

@@ -23,7 +23,8 @@ struct RelayTask: Sendable {
     private let files: TemporaryDirectory
 
     /// Writes the settings; `more` is further lines of YAML, `sink` the sink's entry, a table that
-    /// begins with a brace an entry of its own.
+    /// begins with a brace an entry of its own. `hosts` are those of the settings where they are
+    /// not the cluster alone.
     init(
         _ cluster: PostgresCluster,
         name: String = "orders",
@@ -32,6 +33,7 @@ struct RelayTask: Sendable {
         rotate: String = "256MiB",
         sinkDirectory: String? = nil,
         sink: String? = nil,
+        hosts: [PostgresCluster] = [],
         more: String = ""
     ) throws {
         self.cluster = cluster
@@ -43,12 +45,13 @@ struct RelayTask: Sendable {
         let list = tables.map { $0.hasPrefix("{") ? $0 : "'\($0)'" }.joined(separator: ", ")
         let entry =
             sink ?? "{ kind: ndjson, ndjson: { directory: '\(directory)', rotate: \(rotate) } }"
+        let hosts = hosts.isEmpty ? [cluster] : hosts
         settingsPath = try files.write(
             """
             task: \(name)
             source:
-              host: \(cluster.host)
-              port: \(cluster.port)
+              host: "\(hosts.map(\.host).joined(separator: ","))"
+              port: "\(hosts.map { "\($0.port)" }.joined(separator: ","))"
               database: \(database)
               user: \(cluster.superuser)
             tables: { include: [\(list)] }

@@ -13,7 +13,12 @@ enum SandboxedMachine {
         let machine = try await SystemdMachine.boot()
         let unit = try String(contentsOf: source("walrelay@.service"), encoding: .utf8)
         try await machine.write(unit, to: "/etc/systemd/system/walrelay@.service")
-        // A debug build takes Swift's libraries from where the toolchain is; a release has them.
+        try await permitLibraries(in: machine)
+        return machine
+    }
+
+    /// A debug build takes Swift's libraries from where the toolchain is; a release has them.
+    static func permitLibraries(in machine: SystemdMachine) async throws {
         let folders = try libraryFolders().joined(separator: " ")
         if !folders.isEmpty {
             try await machine.write(
@@ -22,7 +27,6 @@ enum SandboxedMachine {
             )
         }
         _ = try await machine.run("systemctl", "daemon-reload")
-        return machine
     }
 
     static var machine: SystemdMachine {
@@ -62,9 +66,14 @@ struct SandboxedTask: Sendable {
 
     static let password = "sandboxed-Z9x-never-shown"
 
-    /// Starts the servers and writes settings and credential.
-    init(_ sink: SandboxedSink) async throws {
-        machine = try await SandboxedMachine.machine
+    /// Starts the servers and writes settings and credential, on the machine that all share or on
+    /// one of the test's own.
+    init(_ sink: SandboxedSink, on machine: SystemdMachine? = nil) async throws {
+        if let machine {
+            self.machine = machine
+        } else {
+            self.machine = try await SandboxedMachine.machine
+        }
         name = "unit_\(sink)"
         port = try FreePort.find()
         source = try await PostgresCluster.start(authentication: .scram)
@@ -80,9 +89,9 @@ struct SandboxedTask: Sendable {
             INSERT INTO orders VALUES (1, 'copied');
             """
         )
-        try await machine.write(settings, to: "/etc/walrelay/\(name).yaml")
+        try await self.machine.write(settings, to: "/etc/walrelay/\(name).yaml")
         let secret = "/etc/credstore/walrelay.\(name).password"
-        try await machine.write(Self.password + "\n", to: secret, mode: "600")
+        try await self.machine.write(Self.password + "\n", to: secret, mode: "600")
     }
 
     var unit: String { "walrelay@\(name).service" }
@@ -120,7 +129,7 @@ struct SandboxedTask: Sendable {
             let topic = "\(name).public.orders"
             return try await onThread { try broker.kcat(["-C", "-e", "-q", "-t", topic]).stdout }
         }
-        let files = "/var/lib/private/walrelay/\(name)"
+        let files = "/var/lib/walrelay/\(name)"
         return try await machine.run("/bin/sh", "-c", "cat \(files)/*.ndjson*").stdout
     }
 

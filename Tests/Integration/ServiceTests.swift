@@ -140,7 +140,7 @@ struct ServiceTests {
         #expect(
             Set(status.keys) == [
                 "task", "phase", "version", "source", "snapshot", "stream", "sink", "certificates",
-                "lastError", "warnings", "recentErrors", "startedAt", "uptimeSeconds",
+                "lastError", "standby", "warnings", "recentErrors", "startedAt", "uptimeSeconds",
             ]
         )
         #expect(status["task"] as? String == "h_load")

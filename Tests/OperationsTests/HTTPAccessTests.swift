@@ -64,6 +64,16 @@ import Testing
         )
     }
 
+    @Test func `a probe without the token is told no warning`() {
+        let board = makeBoard()
+        board.warn("slot.retention", "slot secret_name holds back much")
+        let routes = HealthRoutes(board: board, access: Self.access)
+        var request = HTTPRequest(method: "GET", path: "/healthz", host: "h")
+        #expect(routes.reply(to: request).body == "ok\n")
+        request.authorization = "Bearer \(Self.secret)"
+        #expect(routes.reply(to: request).body.contains("secret_name"))
+    }
+
     @Test func `a probe without the token is told no reason`() {
         let board = makeBoard()
         board.record(
@@ -97,8 +107,8 @@ import Testing
             now: { UTCTimestamp(unixMilliseconds: 0) },
             sink: { line in log.lines.withLock { $0.append(line) } }
         )
-        let logger = Logger(label: "http") {
-            LineLogHandler(label: $0, output: output, level: .info)
+        let logger = Logger(label: "http") { _ in
+            LineLogHandler(output: output)
         }
         let token = AccessToken(logger: logger) { () throws(WalrelayError) in
             guard let token = file.token.withLock(\.self) else {

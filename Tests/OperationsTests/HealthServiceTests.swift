@@ -32,7 +32,11 @@ import Testing
             let health = try await RawHTTP.get("/healthz", port: port)
             #expect(ready.status.contains(phase == .streaming ? "200" : "503"))
             #expect(health.status.contains(phase == .failed ? "503" : "200"))
-            if phase != .streaming { #expect(ready.body == "not ready: \(phase.rawValue)\n") }
+            switch phase {
+            case .streaming: #expect(ready.body == "ok\n")
+            case .standby: #expect(ready.body == "standby: another walrelay runs the task\n")
+            default: #expect(ready.body == "not ready: \(phase.rawValue)\n")
+            }
         }
     }
 
@@ -46,6 +50,16 @@ import Testing
             let reply = try await RawHTTP.get("/healthz", port: port)
             #expect(reply.status == "HTTP/1.1 503 Service Unavailable")
             #expect(reply.body == "failed: the slot\\nis lost [slot.wal_lost]\n")
+        }
+    }
+
+    @Test func `a warning is told with 200`() async throws {
+        let board = makeBoard()
+        board.warn("slot.retention", "The slot\nholds back 6 GiB of WAL")
+        try await withHealthServer(board: board) { port in
+            let reply = try await RawHTTP.get("/healthz", port: port)
+            #expect(reply.status == "HTTP/1.1 200 OK")
+            #expect(reply.body == "ok; warning: The slot\\nholds back 6 GiB of WAL\n")
         }
     }
 

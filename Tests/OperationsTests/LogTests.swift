@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The log lines: for people, for programs and for the journal; escaping; folding.
+// The log lines: for people, for programs and for the journal; escaping; bounds. Folding has a file
+// of its own.
 
 import Foundation
 import Glibc
@@ -12,7 +13,7 @@ import Testing
 @testable import Operations
 
 /// Collects lines, at times that the test sets.
-private final class Lines: Sendable {
+final class LogLines: Sendable {
     private let lines = Mutex<[String]>([])
     private let time = Mutex<Int64>(1_767_323_045_678)
 
@@ -23,10 +24,21 @@ private final class Lines: Sendable {
     func advance(seconds: Int64) { time.withLock { $0 += seconds * 1000 } }
 
     var now: UTCTimestamp { time.withLock { UTCTimestamp(unixMilliseconds: $0) } }
+
+    /// A logger that writes here, and the output it shares with others.
+    func logger(_ style: LogStyle, level: Logger.Level = .trace) -> (Logger, LogOutput) {
+        let output = LogOutput(
+            style: style,
+            level: level,
+            now: { self.now },
+            sink: { self.append($0) }
+        )
+        return (Logger(label: "test") { _ in LineLogHandler(output: output) }, output)
+    }
 }
 
 @Suite struct LogTests {
-    private let lines = Lines()
+    private let lines = LogLines()
 
     private func logger(
         _ format: LogFormat,
@@ -34,12 +46,10 @@ private final class Lines: Sendable {
         journal: Bool = false,
         level: Logger.Level = .trace
     ) -> (Logger, LogOutput) {
-        let style = LogStyle(format: format, isColoured: colour, isJournal: journal)
-        let output = LogOutput(style: style, now: { lines.now }, sink: { lines.append($0) })
-        let logger = Logger(label: "pipeline") {
-            LineLogHandler(label: $0, output: output, level: level)
-        }
-        return (logger, output)
+        lines.logger(
+            LogStyle(format: format, isColoured: colour, isJournal: journal),
+            level: level
+        )
     }
 
     @Test func `text is time, level, message and values in the order of keys`() {
@@ -69,8 +79,8 @@ private final class Lines: Sendable {
         )
         #expect(
             lines.all == [
-                #"{"ts":"2026-01-02T03:04:05.678Z","level":"notice","logger":"pipeline","#
-                    + #""msg":"a \"b\"","level_":"x","list":["a","b"],"n":7,"task":"orders"}"#
+                #"{"time":"2026-01-02T03:04:05.678Z","level":"notice","message":"a \"b\"","#
+                    + #""level_":"x","list":["a","b"],"n":7,"task":"orders"}"#
             ]
         )
     }
@@ -89,7 +99,7 @@ private final class Lines: Sendable {
     @Test func `JSON for the journal carries the priority too`() throws {
         let (log, _) = logger(.json, journal: true)
         log.error("e")
-        #expect(try #require(lines.all.first).hasPrefix("<3>{\"ts\":"))
+        #expect(try #require(lines.all.first).hasPrefix("<3>{\"time\":"))
     }
 
     @Test(arguments: attacks) func `no value forges a line or reaches the terminal`(
@@ -105,7 +115,7 @@ private final class Lines: Sendable {
         }
         let object = try JSONSerialization.jsonObject(with: Data(lines.all[1].utf8))
         let members = try #require(object as? [String: Any])
-        #expect(members["msg"] as? String == text)
+        #expect(members["message"] as? String == text)
         #expect(members["name"] as? String == text)
     }
 
@@ -124,44 +134,61 @@ private final class Lines: Sendable {
         #expect(lines.all.count == 1)
     }
 
-    @Test func `repeated errors are folded and counted`() {
-        let (log, _) = logger(.text)
-        for _ in 0..<13 {
-            log.error("cannot connect", metadata: ["host": "db"])
-            lines.advance(seconds: 1)
-        }
-        #expect(lines.all.count == 1)
-        log.info("connected")
-        log.info("connected")
+    @Test func `figures are members for programs and nothing more for people`() {
+        let figures: Logger.Metadata = [
+            "rows": .stringConvertible(5), "share": .stringConvertible(0.25), "lsn": "0/1",
+        ]
+        let (text, _) = logger(.text, journal: true)
+        text.info("5 rows", metadata: ["figures": .dictionary(figures), "phase": "streaming"])
+        let (json, _) = logger(.json)
+        json.info("5 rows", metadata: ["figures": .dictionary(figures), "phase": "streaming"])
         #expect(
             lines.all == [
-                "2026-01-02T03:04:05.678Z error cannot connect host=db",
-                "2026-01-02T03:04:17.678Z error cannot connect (repeated 12 times) host=db",
-                "2026-01-02T03:04:18.678Z info  connected",
-                "2026-01-02T03:04:18.678Z info  connected",
+                "<6>5 rows",
+                #"{"time":"2026-01-02T03:04:05.678Z","level":"info","message":"5 rows","#
+                    + #""lsn":"0/1","phase":"streaming","rows":5,"share":0.25}"#,
             ]
         )
     }
 
-    @Test func `an error that goes on for long is told once a minute, and the rest at the end`() {
-        let (log, output) = logger(.json)
-        for _ in 0..<70 {
-            log.error("disk full")
-            lines.advance(seconds: 1)
-        }
-        #expect(lines.all.count == 2)
-        #expect(lines.all.last?.contains("\"repeated\":60") == true)
-        output.flush()
-        output.flush()
-        #expect(lines.all.count == 3)
-        #expect(lines.all.last?.contains("\"repeated\":9") == true)
+    @Test(arguments: LogFormat.allCases, ["\u{1b}", "x", "\u{e0001}", "\"", "表"])
+    func `a line has a bound whatever it holds`(format: LogFormat, unit: String) throws {
+        let (log, _) = logger(format)
+        let long = String(repeating: unit, count: 20_000)
+        let members = (0..<20).map { ("key\($0)", Logger.MetadataValue.string(long)) }
+        log.info("\(long)", metadata: Dictionary(uniqueKeysWithValues: members))
+        let line = try #require(lines.all.first)
+        #expect(line.utf8.count <= LogStyle.lineLimit)
+        guard format == .json else { return }
+        let object = try JSONSerialization.jsonObject(with: Data(line.utf8))
+        #expect((object as? [String: Any])?["cut"] as? Bool == true)
     }
 
-    @Test func `a different value is a different error`() {
-        let (log, _) = logger(.text)
-        log.error("refused", metadata: ["table": "a"])
-        log.error("refused", metadata: ["table": "b"])
-        #expect(lines.all.count == 2)
+    @Test func `a level that is set holds for every logger at once`() {
+        let (log, output) = logger(.text, journal: true, level: .warning)
+        let other = Logger(label: "other") { _ in LineLogHandler(output: output) }
+        var quiet = log
+        quiet.logLevel = .critical
+        log.info("1")
+        output.level = .debug
+        for logger in [log, other, quiet] { logger.debug("2") }
+        output.level = .error
+        for logger in [log, other, quiet] { logger.warning("3") }
+        #expect(lines.all == ["<7>2", "<7>2"])
+        #expect(log.logLevel == .error)
+    }
+
+    @Test func `a format that is set holds from the next line on`() {
+        let (log, output) = logger(.text, journal: true)
+        for _ in 0..<3 { log.warning("w") }
+        output.format = .json
+        log.info("i")
+        #expect(
+            lines.all == [
+                "<4>w", "<4>w (2 more times in 0 ms, last at 2026-01-02T03:04:05.678Z)",
+                #"<6>{"time":"2026-01-02T03:04:05.678Z","level":"info","message":"i"}"#,
+            ]
+        )
     }
 
     @Test func `the journal is known by device and inode`() throws {

@@ -2,7 +2,9 @@
 //
 // The Prometheus text, read back by a small strict parser of format 0.0.4.
 
+import ChangeModel
 import Pipeline
+import Support
 import Testing
 
 @testable import Operations
@@ -86,6 +88,42 @@ import Testing
         #expect(!text.contains("topicPrefix"))
     }
 
+    @Test func `what the slot may hold back is told by bound, and when it is reached`() throws {
+        let board = makeBoard()
+        board.update { status in
+            var retention = TaskStatus.Retention()
+            retention.warningBytes = 5
+            retention.limitBytes = 9
+            retention.safeBytes = -1
+            retention.walBytesPerSecond = 3
+            retention.forecastSeconds = 60
+            retention.warning = "w"
+            status.source.retention = retention
+            status.source.walStatus = "unreserved"
+        }
+        let text = HealthRoutes(board: board).reply(
+            to: HTTPRequest(method: "GET", path: "/metrics")
+        ).body
+        let samples = try Self.parse(text)
+        func values(_ name: String) -> [String: Double] {
+            Dictionary(
+                samples.filter { $0.name == name }.map { sample in
+                    (sample.labels["bound"] ?? sample.labels["status"] ?? "", sample.value)
+                }
+            ) { first, _ in first }
+        }
+        #expect(values("walrelay_slot_bound_bytes") == ["warning": 5, "limit": 9])
+        #expect(values("walrelay_slot_safe_wal_bytes") == ["": -1])
+        #expect(values("walrelay_slot_forecast_seconds") == ["": 60])
+        #expect(values("walrelay_slot_retention_warning") == ["": 1])
+        #expect(values("walrelay_source_wal_bytes_per_second") == ["": 3])
+        #expect(
+            values("walrelay_slot_wal_status") == [
+                "reserved": 0, "extended": 0, "unreserved": 1, "lost": 0,
+            ]
+        )
+    }
+
     @Test func `of several certificates the first to end is the metric`() throws {
         let board = makeBoard()
         board.update { status in
@@ -128,9 +166,61 @@ import Testing
         #expect(text.contains("walrelay_changes_total{task=\"t\"} 0\n"))
     }
 
+    @Test func `what alerts ask for is there from the start`() throws {
+        let board = StatusBoard(task: "t", version: "v", sinkKind: "stream")
+        func values() throws -> [String: Double] {
+            let text = HealthRoutes(board: board)
+                .reply(to: HTTPRequest(method: "GET", path: "/metrics")).body
+            return Dictionary(try Self.parse(text).map { ($0.name, $0.value) }) { first, _ in first
+            }
+        }
+        let first = try values()
+        for name in [
+            "reconnects_total", "errors_total", "sink_waiting", "sink_retries_total",
+            "sink_busy_seconds_total", "sink_waited_seconds_total", "source_blocked_seconds_total",
+        ] {
+            #expect(first["walrelay_\(name)"] == 0, "\(name)")
+        }
+        #expect(try #require(first["walrelay_open_fds"]) > 3)
+        #expect(try #require(first["walrelay_max_fds"]) > 16)
+        for name in ["source_up", "last_commit_timestamp_seconds", "last_error_timestamp_seconds"] {
+            #expect(first["walrelay_\(name)"] == nil, "\(name)")
+        }
+        board.record(WalrelayError("sink.full", exit: .unreachable, "full"))
+        let text = HealthRoutes(board: board)
+            .reply(to: HTTPRequest(method: "GET", path: "/metrics")).body
+        #expect(text.contains("walrelay_errors_by_code_total{task=\"t\",code=\"sink.full\"} 1\n"))
+        #expect(try #require(values()["walrelay_last_error_timestamp_seconds"]) > 1_700_000_000)
+    }
+
+    @Test func `of many tables those under way are shown, and no more than may be copied at once`()
+        throws
+    {
+        let board = makeBoard()
+        board.update { status in
+            status.snapshot.tables = (0..<10_000).map { number in
+                .init(
+                    table: "t\(number)",
+                    state: number < 50 ? .done : number < 1000 ? .copying : .waiting,
+                    rowsEstimated: 10,
+                    rowsCopied: number < 50 ? 10 : 0
+                )
+            }
+        }
+        let text = HealthRoutes(board: board)
+            .reply(to: HTTPRequest(method: "GET", path: "/metrics")).body
+        let samples = try Self.parse(text)
+        let tables = samples.filter { $0.name == "walrelay_snapshot_copied_rows" }
+        #expect(tables.count == Metrics.tableLimit)
+        #expect(tables.first?.labels["table"] == "t50")
+        #expect(samples.count < 300)
+        let progress = samples.first { $0.name == "walrelay_snapshot_progress_ratio" }
+        #expect(progress?.value == 0.005)
+    }
+
     @Test(arguments: attacks) func `a name that attacks stays one label`(name: String) throws {
         let board = makeBoard(task: name)
-        board.update { $0.snapshot.tables = [.init(table: name, rowsCopied: 5)] }
+        board.update { $0.snapshot.tables = [.init(table: name, state: .copying, rowsCopied: 5)] }
         let text = HealthRoutes(board: board).reply(
             to: HTTPRequest(method: "GET", path: "/metrics")
         ).body
@@ -139,6 +229,30 @@ import Testing
         )
         #expect(sample.labels == ["task": name, "table": name])
         #expect(sample.value == 5)
+    }
+
+    @Test func `names that attack come through a parser that is not ours`() async throws {
+        let board = makeBoard()
+        board.update { status in
+            status.snapshot.tables = attacks.map { .init(table: $0, state: .copying) }
+        }
+        let text = HealthRoutes(board: board)
+            .reply(to: HTTPRequest(method: "GET", path: "/metrics")).body
+        let program = """
+            import sys
+            from prometheus_client.parser import text_string_to_metric_families
+            for family in text_string_to_metric_families(sys.stdin.buffer.read().decode("utf-8")):
+                for sample in family.samples:
+                    if sample.name == "walrelay_snapshot_copied_rows":
+                        print(sample.labels["table"].encode("utf-8").hex())
+            """
+        let output = try await onThread {
+            try runProcess("/usr/bin/python3", ["-c", program], input: text)
+        }
+        let expected = attacks.map { name in
+            name.utf8.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+        }
+        #expect(output.stdout.split(separator: "\n").map(String.init) == expected)
     }
 
     @Test(

@@ -91,7 +91,7 @@ import Testing
         let output = LogOutput(style: LogStyle(format: .text)) { line in
             lines.withLock { $0.append(line) }
         }
-        let logger = Logger(label: "test") { LineLogHandler(label: $0, output: output) }
+        let logger = Logger(label: "test") { _ in LineLogHandler(output: output) }
         for address in ["/no/such/socket", "vsock:2:1", "@", String(repeating: "/x", count: 90)] {
             let environment = ["NOTIFY_SOCKET": address, "WATCHDOG_USEC": "20000"]
             try await withNotifier(board: makeBoard(), environment: environment, logger: logger) {

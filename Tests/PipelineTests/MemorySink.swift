@@ -62,6 +62,8 @@ final class MemoryStore: Sendable {
     let hasLanes: Bool
     /// Rows of a snapshot are durable, and seen, as soon as they are written.
     let showsUnfinishedSnapshots: Bool
+    /// A snapshot may be begun over a finished one, as `--resnapshot` does.
+    let mayBeginAnew: Bool
     /// While set, `write` and a lane's `take` wait as a full disk or a slow reader would make them.
     let isBlocked = Atomic(false)
     let waiting = Atomic(0)
@@ -72,12 +74,14 @@ final class MemoryStore: Sendable {
         keepsCheckpoint: Bool = true,
         hasLanes: Bool = false,
         showsUnfinishedSnapshots: Bool = false,
+        mayBeginAnew: Bool = false,
         beforeCommit: @escaping @Sendable (LSN) throws -> Void = { _ in },
         beforePoint: @escaping @Sendable (FaultPoint) throws -> Void = { _ in }
     ) {
         self.keepsCheckpoint = keepsCheckpoint
         self.hasLanes = hasLanes
         self.showsUnfinishedSnapshots = showsUnfinishedSnapshots
+        self.mayBeginAnew = mayBeginAnew
         self.beforePoint = beforePoint
         self.beforeCommit = beforeCommit
     }
@@ -165,10 +169,10 @@ final class MemorySink: Sink {
         try store.reach(.beginSnapshot)
         pending = []
         store.state.withLock { state in
-            if state.checkpoint?.snapshot == .complete {
+            if state.checkpoint?.snapshot == .complete, !store.mayBeginAnew {
                 state.complaints.append("a snapshot over a finished one")
             }
-            if state.checkpoint?.goesOn ?? false {
+            if state.checkpoint?.goesOn ?? false, !store.mayBeginAnew {
                 state.complaints.append("a snapshot begun anew over rows that are seen")
             }
             if store.keepsCheckpoint, !store.showsUnfinishedSnapshots { state.lines = [] }

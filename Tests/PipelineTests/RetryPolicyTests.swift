@@ -59,11 +59,19 @@ import Testing
     }
 
     private func supervisor(_ stop: StopSignal, retryFor: Duration?) -> TaskSupervisor {
-        TaskSupervisor(
-            board: StatusBoard(task: "t", version: "0", sinkKind: "memory"),
+        let board = StatusBoard(task: "t", version: "0", sinkKind: "memory")
+        let log = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
+        let options = TaskOptions(
+            task: "t",
+            source: ConnectionParameters(keywords: [:]),
+            tables: TableSelection(include: [])
+        )
+        return TaskSupervisor(
+            board: board,
             stop: stop,
-            log: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }),
-            retryFor: retryFor
+            log: log,
+            retryFor: retryFor,
+            slots: SlotMonitor(options: options, board: board, log: log)
         )
     }
 

@@ -118,7 +118,10 @@ final class HandClock: Sendable {
         board.update { $0.phase = .streaming }
         clock.advance(milliseconds: 1)
         board.record(error, phase: .reconnecting)
-        #expect(board.counters == .init(reconnects: 2, errors: 2))
+        #expect(board.counters.reconnects == 2)
+        #expect(board.counters.errors == 2)
+        #expect(board.counters.errorsByCode == ["net.lost": 2])
+        #expect(board.counters.lastError == 946_684_805_001_000)
         #expect(board.status.lastError?.at == "2000-01-01T00:00:05.001Z")
         board.update { $0.lastError = nil }
         #expect(board.counters.errors == 2)
@@ -161,6 +164,36 @@ final class HandClock: Sendable {
         #expect(board.counters.errors == 6)
         for index in 0..<50 { record("x", "\(index)") }
         #expect(board.status.recentErrors.map(\.message) == (40..<50).reversed().map { "\($0)" })
+    }
+
+    @Test func `codes that are counted apart have a bound`() {
+        let board = makeBoard()
+        for number in 0..<1000 {
+            board.record(WalrelayError("code.\(number)", exit: .unreachable, "gone"))
+        }
+        let counted = board.counters.errorsByCode
+        #expect(counted.count == StatusBoard.Counters.codeLimit + 1)
+        #expect(counted.values.reduce(0, +) == 1000)
+        #expect(counted["other"] == 1000 - StatusBoard.Counters.codeLimit)
+        board.record(WalrelayError("code.3", exit: .unreachable, "gone"))
+        #expect(board.counters.errorsByCode["code.3"] == 2)
+    }
+
+    @Test func `a phase of work ends the trouble before it, and knows how long that was`() {
+        let board = makeBoard()
+        _ = board.enter(.streaming)
+        let error = WalrelayError("net.lost", exit: .unreachable, "gone")
+        for _ in 0..<3 {
+            board.recordFailedAttempt(error)
+            clock.advance(milliseconds: 500)
+        }
+        #expect(board.enter(.checking).mended == nil)
+        let (former, mended) = board.enter(.streaming)
+        #expect(former == .checking)
+        #expect(mended?.trouble.code == "net.lost")
+        #expect(mended?.trouble.failures == 3)
+        #expect(mended?.after == .milliseconds(1500))
+        #expect(board.enter(.streaming).mended == nil)
     }
 
     @Test func `only a part at work can stall, and a beat mends it`() {

@@ -24,13 +24,13 @@ import Testing
         #expect(
             Set(document.keys) == [
                 "task", "phase", "version", "source", "snapshot", "stream", "sink", "certificates",
-                "lastError", "warnings", "recentErrors", "startedAt", "uptimeSeconds",
+                "lastError", "standby", "warnings", "recentErrors", "startedAt", "uptimeSeconds",
             ]
         )
         #expect(
             try keys(document["source"]) == [
                 "serverVersion", "systemIdentifier", "slot", "publication", "walLSN", "restartLSN",
-                "confirmedFlushLSN", "lagBytes", "retainedBytes", "walStatus",
+                "confirmedFlushLSN", "lagBytes", "retainedBytes", "walStatus", "retention",
             ]
         )
         #expect(

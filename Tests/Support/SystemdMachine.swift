@@ -32,18 +32,27 @@ public final class SystemdMachine: Sendable {
     // systemd would start is hidden behind a directory without units.
     private static let boot = """
         set -eu
-        mount -t tmpfs tmpfs "$1/layer"
-        mkdir "$1/layer/upper" "$1/layer/work" "$1/layer/root"
-        mount -t overlay overlay "$1/layer/root" \
-            -o "lowerdir=/,upperdir=$1/layer/upper,workdir=$1/layer/work"
+        folder=$1 root=$2
+        shift 2
+        mount -t tmpfs tmpfs "$folder/layer"
+        cd "$folder/layer"
+        mkdir upper work root
+        mount -t overlay overlay root -o "lowerdir=$root,upperdir=upper,workdir=work"
         exec systemd-nspawn --quiet --register=no --keep-unit --link-journal=no --console=pipe \
-            --directory="$1/layer/root" --bind="$1/units:/etc/systemd/system" \
-            --bind-ro="$2:/usr/bin/walrelay" --boot systemd.unit=test.target
+            --directory="$folder/layer/root" --bind="$folder/units:/etc/systemd/system" \
+            "$@" --boot systemd.unit=test.target
         """
 
-    /// Boots one whose /usr/bin/walrelay is `executable`; returns when systemd takes orders.
+    /// Boots one; returns when systemd takes orders.
+    ///
+    /// Its /usr/bin/walrelay is `executable`, or nothing where that is to be installed. Of this
+    /// machine it sees the files and directories in `shared`, read only, at the paths that stand
+    /// there (absolute, without a colon). The system that it runs is that in the directory `root`,
+    /// by default this machine's; nothing is written there.
     public static func boot(
-        executable: String = DaemonProcess.executable
+        executable: String? = DaemonProcess.executable,
+        shared: [String: String] = [:],
+        root: String = "/"
     ) async throws -> SystemdMachine {
         let folder = try TemporaryDirectory()
         for name in ["layer", "units"] {
@@ -56,10 +65,12 @@ public final class SystemdMachine: Sendable {
         let output = folder.file("console")
         let console = open(output, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
         defer { close(console) }
+        let bound = executable.map { shared.merging([$0: "/usr/bin/walrelay"]) { $1 } } ?? shared
         let child = try ChildProcess(
             "/usr/bin/unshare",
             ["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "/bin/sh", "-c", boot]
-                + ["boot", folder.path, executable],
+                + ["boot", folder.path, root]
+                + bound.sorted { $0.value < $1.value }.map { "--bind-ro=\($0.key):\($0.value)" },
             stdout: console,
             stderr: console
         )

@@ -138,6 +138,7 @@ struct CheckpointRecord {
         append(",\"snapshot\":\"\(checkpoint.snapshot.rawValue)\"")
         if let lsn = checkpoint.snapshotLSN { append(",\"snapshotLSN\":\"\(lsn)\"") }
         if let oid = checkpoint.publicationOID { append(",\"publicationOID\":\(oid)") }
+        if let timeline = checkpoint.timeline { append(",\"timeline\":\(timeline)") }
         if let partial {
             append(",\"partial\":{\"commitLSN\":\"\(partial.commitLSN)\"")
             append(",\"ordinal\":\(partial.ordinal),\"lsn\":\"\(partial.lsn)\"}")
@@ -165,6 +166,7 @@ extension CheckpointRecord {
         var snapshot: Checkpoint.SnapshotState
         var snapshotLSN: LSN?
         var publicationOID: UInt32?
+        var timeline: UInt32?
         var partial: PartialTransaction?
         var document: DocumentMark
 
@@ -232,7 +234,8 @@ extension CheckpointRecord {
                 snapshotLSN: read.snapshotLSN,
                 relations: document.relations,
                 types: document.types,
-                publicationOID: read.publicationOID
+                publicationOID: read.publicationOID,
+                timeline: read.timeline
             ),
             partial: read.partial,
             partitions: document.partitions,

@@ -84,10 +84,13 @@ final class KafkaLink {
             return try read(checkpoints, within: Self.settlingLimit)
         } catch let error as KafkaError where error.kind == .openTransaction {
             guard properties.transactionalID != nil else { throw translated(error) }
-            log.notice("ending the transaction that a former session left open")
+            log.notice(
+                "ending the transaction that a former session left open",
+                metadata: ["code": "sink.transaction_left"]
+            )
             _ = try startSession()
         } catch let error as KafkaError where error.kind == .unreachable {
-            log.info("reading the checkpoint takes long")
+            log.info("reading the checkpoint takes long", metadata: ["code": "sink.reading"])
         }
         do {
             return try read(checkpoints, within: Self.readingLimit)

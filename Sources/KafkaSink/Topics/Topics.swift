@@ -152,7 +152,10 @@ final class Topics {
                 )
             } catch {
                 if error.kind == .interrupted { throw error }
-                log.info("the settings of topics are not to be had: \(error)")
+                log.info(
+                    "the settings of topics are not to be had: \(error)",
+                    metadata: ["code": "sink.topic_settings"]
+                )
                 return found
             }
             for (name, answer) in answers {

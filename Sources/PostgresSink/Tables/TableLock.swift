@@ -77,7 +77,7 @@ struct TableLock {
                 isTransient: true
             )
         }
-        log.warning("\(found); others are let pass")
+        log.warning("\(found); others are let pass", metadata: ["code": "\(TargetErrors.locked)"])
         let end = ContinuousClock.now + Self.pause
         while ContinuousClock.now < end {
             patience.look()

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Whether the server has all that the checkpoint has. After a failover the positions of two servers
+// are alike and their content is not: a former primary that still runs knows nothing of what the
+// new one has written, and a standby that was promoted may lack the last of what the former one
+// had. Each case would be a silent gap, or changes that never were.
+
+import ChangeModel
+import LibPQ
+import Replication
+
+extension CheckpointFit {
+    /// Whether the checkpoint lies in the server's own past; throws the mismatch, exit 74.
+    ///
+    /// `history` is asked only where the timelines differ.
+    static func verifyTimeline(
+        of checkpoint: Checkpoint,
+        facts: ServerFacts,
+        history: () throws -> TimelineHistory
+    ) throws {
+        guard let former = checkpoint.timeline, former != facts.timeline, !facts.isStandby,
+            checkpoint.goesOn
+        else { return }
+        guard former < facts.timeline else {
+            throw WalrelayError(
+                "server.passed_over",
+                exit: .checkpointMismatch,
+                "The server is on timeline \(facts.timeline), the sink's checkpoint was written on "
+                    + "timeline \(former): another server has been promoted since, and this one "
+                    + "is not the primary any more",
+                hint: "stop the former primary, or make it a standby of the new one; "
+                    + "set source.host to the new one, or to all hosts, separated by commas",
+                isTransient: true
+            )
+        }
+        let end = try history().end(of: former)
+        if let end, checkpoint.position <= end { return }
+        let lacks =
+            end.map {
+                "which was promoted at \($0), before it had all up to there: it lacks what the "
+                    + "former primary committed between the two, and the sink has it"
+            } ?? "whose timeline \(facts.timeline) does not come from it"
+        throw WalrelayError(
+            "checkpoint.diverged",
+            exit: .checkpointMismatch,
+            "The sink's checkpoint stands at \(checkpoint.position) of timeline \(former); "
+                + "this server is one \(lacks)",
+            hint: "walrelay teardown, an empty sink, and run again for a new snapshot"
+        )
+    }
+}
+
+extension TaskRunner {
+    /// The same, with the server's own history; blocks.
+    func verifyTimeline(of checkpoint: Checkpoint, facts: ServerFacts) throws {
+        try CheckpointFit.verifyTimeline(of: checkpoint, facts: facts) {
+            do throws(PostgresError) {
+                let connection = try Connection.open(
+                    options.source.for(.control).replication,
+                    stop: stop
+                )
+                return try TimelineHistory(of: facts.timeline, on: connection)
+            } catch {
+                throw WalrelayError(
+                    error,
+                    while: "reading the history of the source's timeline \(facts.timeline)"
+                )
+            }
+        }
+    }
+}

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One task, one daemon: an advisory lock on the source, keyed by the task's name, held by a session
+// of its own for as long as a run works. A slot cannot tell as much: while a snapshot is taken it is
+// inactive, or not there yet. The lock writes nothing, needs no right and goes with its session.
+//
+// Whoever holds it is heard from every few seconds, and the two sides give up in this order, so that
+// a holder that was paused or cut off knows that it has lost the lock before anybody else has it:
+//
+//   lastAnswer ── 45 s ──▶ the holder holds it for lost ── 60 s ──▶ the server ends the session
+
+public import ChangeModel
+import Glibc
+public import LibPQ
+import Synchronization
+
+/// Who holds a task's lock, as far as the source shows it.
+public struct TaskHolder: Sendable, Codable, Equatable {
+    /// The source's process that serves the session.
+    public var pid: Int
+    /// The session's name, such as `walrelay/orders lock`.
+    public var applicationName: String
+    /// Where the session comes from; `nil` for a Unix socket, and where the role may not see it.
+    public var clientAddress: String?
+
+    /// Creates a holder.
+    public init(pid: Int, applicationName: String, clientAddress: String?) {
+        self.pid = pid
+        self.applicationName = applicationName
+        self.clientAddress = clientAddress
+    }
+
+    /// `walrelay/orders lock from 10.0.0.5 (pid 4711 of the source)`.
+    public var text: String {
+        let name = applicationName.isEmpty ? "a session" : applicationName
+        let address = clientAddress.map { " from \($0)" } ?? ""
+        return "\(name)\(address) (pid \(pid) of the source)"
+    }
+
+    /// Encodes every key, an unknown address as null.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(pid, forKey: .pid)
+        try container.encode(applicationName, forKey: .applicationName)
+        try container.encode(clientAddress, forKey: .clientAddress)
+    }
+}
+
+/// The lock of a task: asked for until it is had, then kept until it is released or lost.
+public final class TaskLock: Sendable {
+    /// How often the server is asked, and after which silence each side gives the lock up.
+    public struct Pace: Sendable {
+        /// Between two attempts to take the lock.
+        public var attempt: Duration = .seconds(1)
+        /// Between two signs of life of a holder.
+        public var sign: Duration = .seconds(5)
+        /// How long the answer to one may take.
+        public var answer: Duration = .seconds(30)
+        /// After which silence a holder counts the lock as lost.
+        public var lease: Duration = .seconds(45)
+        /// After which silence the server ends the session; has to be longer than the lease.
+        public var server: Duration = .seconds(60)
+
+        /// The pace of a daemon.
+        public init() {}
+    }
+
+    /// What is known of the lock.
+    public enum State: Sendable {
+        /// The server was not asked yet.
+        case asking
+        /// Somebody else has it; `nil` where that session ended while it was looked for.
+        case held(by: TaskHolder?)
+        /// It is ours, held by the session of this process of the source.
+        case ours(pid: Int)
+        /// The session that asked for it or held it has ended, and with it the lock.
+        case lost(WalrelayError)
+    }
+
+    private let task: String
+    private let parameters: ConnectionParameters
+    private let pace: Pace
+    private let known = Mutex<(state: State, at: ContinuousClock.Instant)>((.asking, .now))
+    private let changed = Wakeup()
+    /// Asks for the lock to be given back.
+    private let released = StopSignal()
+    /// Asks for the session to be left as it is.
+    private let abandoned = StopSignal()
+    private let ended = Wakeup()
+
+    /// Begins to ask for the lock, on a thread of its own.
+    public init(task: String, parameters: ConnectionParameters, pace: Pace = Pace()) {
+        (self.task, self.parameters, self.pace) = (task, parameters.for(.lock), pace)
+        startThread(named: "lock") { [self] in
+            do {
+                try hold()
+            } catch let error as WalrelayError {
+                set(.lost(error))
+            } catch {
+                set(.lost(Self.error(error, at: parameters, while: "connecting to the source")))
+            }
+            ended.ring()
+        }
+    }
+
+    /// What is known of the lock at this moment.
+    public var state: State {
+        known.withLock { known in
+            guard case .ours = known.state, ContinuousClock.now - known.at > pace.lease else {
+                return known.state
+            }
+            let silence = PostgresError(kind: .timeout, message: "no answer for \(pace.lease)")
+            return .lost(Self.end(silence, at: parameters))
+        }
+    }
+
+    /// Waits for news of the lock; for `limit` at most. Blocks.
+    public func wait(for limit: Duration) { changed.wait(for: limit) }
+
+    /// Gives the lock back, or stops asking for it; without effect the second time.
+    ///
+    /// Blocks, at most 2 s: somebody else can have the lock when this returns, unless the server
+    /// does not answer.
+    public func release() {
+        guard !released.isRequested else { return }
+        released.request()
+        guard !ended.wait(for: .seconds(1)) else { return }
+        abandoned.request()
+        ended.wait(for: .seconds(1))
+    }
+
+    private static let firstAttempts = 5
+    private static let firstPause: Duration = .milliseconds(100)
+
+    private func set(_ state: State, at time: ContinuousClock.Instant = .now) {
+        known.withLock { $0 = (state, time) }
+        changed.ring()
+    }
+
+    private static func error(
+        _ error: any Error,
+        at parameters: ConnectionParameters,
+        while action: String
+    ) -> WalrelayError {
+        let error =
+            error as? PostgresError
+            ?? PostgresError(kind: .connectionLost, message: "\(error)")
+        return WalrelayError(error, while: "\(action) \(parameters.destination)")
+    }
+
+    /// Whatever ended a session that had the lock, another one may get it.
+    private static func end(
+        _ cause: PostgresError,
+        at parameters: ConnectionParameters
+    ) -> WalrelayError {
+        var error = error(cause, at: parameters, while: "holding the task's lock on the source")
+        if !error.isTransient {
+            (error.code, error.exit) = ("source.unreachable", .unreachable)
+            error.isTransient = true
+        }
+        return error
+    }
+
+    private func hold() throws {
+        let connection = try Connection.open(parameters, stop: abandoned)
+        // Before anything that a server too old for us would answer with a puzzle.
+        let version = Prerequisites.version(connection.serverVersion)
+        if let failure = Prerequisites.firstFailure([version]) { throw failure }
+        try bound(connection)
+        var refusals = 0
+        while !released.isRequested {
+            if let refusal = try Self.take(task, on: connection) {
+                // The session of a daemon that has just ended may be there for a moment longer.
+                refusals += 1
+                let isNew = refusals < Self.firstAttempts
+                if !isNew { set(.held(by: refusal.holder)) }
+                released.sleep(for: isNew ? Self.firstPause : pace.attempt)
+            } else {
+                set(.ours(pid: connection.backendPID))
+                do throws(PostgresError) {
+                    try keep(connection)
+                } catch {
+                    throw Self.end(error, at: parameters)
+                }
+            }
+        }
+    }
+
+    /// Gives signs of life until the lock is to be given back.
+    private func keep(_ connection: borrowing Connection) throws(PostgresError) {
+        let sign = connection.serverVersion >= 140_000 ? "SELECT 1" : "COMMIT; BEGIN"
+        while !released.isRequested {
+            // An end of the session shows at once: the socket becomes readable.
+            var set = [
+                pollfd(fd: connection.socket, events: Int16(POLLIN), revents: 0),
+                pollfd(fd: released.descriptor, events: Int16(POLLIN), revents: 0),
+            ]
+            _ = poll(&set, 2, pace.sign.pollMilliseconds)
+            guard !released.isRequested else { break }
+            let asked = ContinuousClock.now
+            try connection.query(sign, within: pace.answer)
+            self.set(.ours(pid: connection.backendPID), at: asked)
+        }
+        try connection.query("SELECT pg_catalog.pg_advisory_unlock(\(Self.key(of: task)))")
+    }
+
+    /// Has the server end the session when nothing is heard from it, which is what TCP cannot tell
+    /// of a process that is stopped and not dead.
+    ///
+    /// Before 14 only a transaction's silence is bounded: one is open between two signs of life,
+    /// never longer, and without a snapshot or a number it is in nobody's way.
+    private func bound(_ connection: borrowing Connection) throws(PostgresError) {
+        let limit = pace.server.pollMilliseconds
+        try connection.query(
+            connection.serverVersion >= 140_000
+                ? "SET idle_session_timeout = \(limit)"
+                : "SET idle_in_transaction_session_timeout = \(limit); COMMIT; BEGIN"
+        )
+    }
+}
+
+extension TaskLock {
+    /// That somebody else has the lock.
+    public struct Refusal: Sendable {
+        /// Who; `nil` where that session ended while it was looked for.
+        public var holder: TaskHolder?
+    }
+
+    /// Takes the lock for the connection's session; `nil` where it is ours now.
+    ///
+    /// Blocks for the answers.
+    public static func take(
+        _ task: String,
+        on connection: borrowing Connection
+    ) throws(PostgresError) -> Refusal? {
+        let key = key(of: task)
+        let answer = try connection.query("SELECT pg_catalog.pg_try_advisory_lock(\(key))")
+        if answer.flag(0, 0) { return nil }
+        return Refusal(holder: try holder(of: task, on: connection))
+    }
+
+    /// Who has the lock on the connection's server; `nil` where nobody has.
+    ///
+    /// Blocks for the answer.
+    public static func holder(
+        of task: String,
+        on connection: borrowing Connection
+    ) throws(PostgresError) -> TaskHolder? {
+        let key = key(of: task)
+        let bits = UInt64(bitPattern: key)
+        let rows = try connection.query(
+            """
+            SELECT l.pid, a.application_name, pg_catalog.host(a.client_addr) \
+            FROM pg_catalog.pg_locks l \
+            LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
+            WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
+            AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d \
+            WHERE d.datname = pg_catalog.current_database()) \
+            AND l.classid = '\(bits >> 32)'::oid AND l.objid = '\(bits & 0xFFFF_FFFF)'::oid
+            """
+        )
+        guard let pid = rows.integer(0, 0) else { return nil }
+        return TaskHolder(
+            pid: Int(pid),
+            applicationName: rows.text(0, 1),
+            clientAddress: rows.value(0, 2)
+        )
+    }
+
+    /// The lock's key: FNV-1a of `walrelay/<task>`, the same in every version of walrelay.
+    static func key(of task: String) -> Int64 {
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        for byte in "walrelay/\(task)".utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+        return Int64(bitPattern: hash)
+    }
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The lock of a task on real servers: one has it, it goes with its session, and a holder that falls
+// silent loses it on both sides, on its own first.
+
+import ChangeModel
+import Glibc
+import LibPQ
+import Support
+import Testing
+
+@testable import Replication
+
+@Suite struct TaskLockTests {
+    private func isOurs(_ lock: TaskLock) -> Bool {
+        guard case .ours = lock.state else { return false }
+        return true
+    }
+
+    private func holder(_ lock: TaskLock) -> TaskHolder? {
+        guard case .held(let holder) = lock.state else { return nil }
+        return holder
+    }
+
+    @Test(arguments: [PostgresVersion.v11, .v15, .v18].filter(\.isAvailable))
+    func `one has it, the other sees who, and gets it when it is given back`(
+        version: PostgresVersion
+    ) async throws {
+        let cluster = try await PostgresCluster.start(version: version)
+        var parameters = cluster.parameters()
+        parameters.task = "orders"
+        let first = TaskLock(task: "orders", parameters: parameters)
+        try await eventually("the first has it") { isOurs(first) }
+        let second = TaskLock(task: "orders", parameters: parameters)
+        let third = TaskLock(task: "order", parameters: parameters)
+        try await eventually("another task's lock is another") { isOurs(third) }
+        try await eventually("the second sees who has it") { holder(second) != nil }
+        let seen = try #require(holder(second))
+        #expect(seen.applicationName == "walrelay/orders lock")
+        #expect(seen.clientAddress == "127.0.0.1")
+        #expect(seen.text == "walrelay/orders lock from 127.0.0.1 (pid \(seen.pid) of the source)")
+        // A session that holds it for days is in nobody's way.
+        #expect(
+            try cluster.psql(
+                """
+                SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE '%lock'
+                AND (backend_xid IS NOT NULL OR backend_xmin IS NOT NULL)
+                """
+            ) == "0"
+        )
+        await release(first)
+        try await eventually("the second has it") { isOurs(second) }
+        await release(second)
+        await release(third)
+        #expect(
+            try cluster.psql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == "0"
+        )
+    }
+
+    @Test func `the end of its session is known at once`() async throws {
+        let cluster = try await PostgresCluster.start()
+        let lock = TaskLock(task: "orders", parameters: cluster.parameters())
+        try await eventually("it is ours") { isOurs(lock) }
+        let begin = ContinuousClock.now
+        try cluster.psql(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+        )
+        try await eventually("it is known") { !isOurs(lock) }
+        #expect(ContinuousClock.now - begin < .seconds(4), "not only at the next sign of life")
+        guard case .lost(let error) = lock.state else {
+            Issue.record("\(lock.state)")
+            return
+        }
+        #expect(error.code == "source.unreachable" && error.isTransient)
+        await release(lock)
+    }
+
+    @Test(arguments: [PostgresVersion.v11, .v15].filter(\.isAvailable))
+    func `the server ends the session of a holder that is silent`(
+        version: PostgresVersion
+    ) async throws {
+        let cluster = try await PostgresCluster.start(version: version)
+        var silent = TaskLock.Pace()
+        silent.sign = .seconds(120)
+        silent.server = .seconds(4)
+        silent.lease = .seconds(1)
+        let first = TaskLock(task: "orders", parameters: cluster.parameters(), pace: silent)
+        try await eventually("the first has it") {
+            try cluster.psql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == "1"
+        }
+        var next = TaskLock.Pace()
+        next.attempt = .milliseconds(100)
+        let second = TaskLock(task: "orders", parameters: cluster.parameters(), pace: next)
+        try await eventually("the holder counts it as lost", timeout: .seconds(10)) {
+            !isOurs(first)
+        }
+        #expect(!isOurs(second), "on its own side first")
+        try await eventually("the second has it", timeout: .seconds(10)) { isOurs(second) }
+        await release(first)
+        await release(second)
+    }
+
+    @Test func `a holder that gives signs of life keeps it`() async throws {
+        let cluster = try await PostgresCluster.start()
+        var brisk = TaskLock.Pace()
+        brisk.sign = .milliseconds(100)
+        brisk.server = .seconds(4)
+        brisk.lease = .seconds(3)
+        let lock = TaskLock(task: "orders", parameters: cluster.parameters(), pace: brisk)
+        try await eventually("it is ours") { isOurs(lock) }
+        let end = ContinuousClock.now + .seconds(6)
+        while ContinuousClock.now < end {
+            try #require(isOurs(lock))
+            try await Task.sleep(for: .milliseconds(50))
+        }
+        await release(lock)
+    }
+
+    @Test func `a server that is not there is told, and does not keep anybody`() async throws {
+        let port = try FreePort.find()
+        let lock = TaskLock(
+            task: "orders",
+            parameters: ConnectionParameters(keywords: ["host": "127.0.0.1", "port": "\(port)"])
+        )
+        try await eventually("it is told") {
+            guard case .lost(let error) = lock.state else { return false }
+            return error.code == "source.unreachable"
+        }
+        await release(lock)
+    }
+
+    @Test func `the key of a task is the same in every version of walrelay`() {
+        #expect(TaskLock.key(of: "orders") == -3_700_115_534_448_808_444)
+    }
+
+    private func release(_ lock: TaskLock) async {
+        await withCheckedContinuation { continuation in
+            startThread(named: "release") {
+                lock.release()
+                continuation.resume()
+            }
+        }
+    }
+}
