@@ -42,7 +42,7 @@ extension TaskRunner {
                 log.error("\(error.message)", metadata: Self.metadata(error))
             }
         }
-        try sink.commit(checkpoint)
+        try commit(checkpoint, to: sink)
         run.checkpoint = checkpoint
         run.mayAdd = true
     }
@@ -119,7 +119,7 @@ extension TaskRunner {
         }
         do {
             if options.snapshot == .never { try sink.prepare(all, types: types.entries(for: all)) }
-            try sink.commit(checkpoint)
+            try commit(checkpoint, to: sink)
         } catch {
             throw AfterAdmission(cause: error)
         }
@@ -301,7 +301,7 @@ extension TaskRunner {
             if copy.progress == .whole { try verify(relation, in: checkpoint, at: taken.point) }
         }
         let lanes = try sink.beginCopy(relations, types: taken.types.entries(for: relations))
-        do { try sink.commit(checkpoint) } catch { throw AfterAdmission(cause: error) }
+        do { try commit(checkpoint, to: sink) } catch { throw AfterAdmission(cause: error) }
         if work.followsStream, let until = run.until { run.until = max(until, taken.point) }
         run.checkpoint = checkpoint
         log.notice(
@@ -349,7 +349,7 @@ extension TaskRunner {
         Failpoint.hit(.additionBeforeCommit)
         do {
             try sink.endCopy()
-            try sink.commit(checkpoint)
+            try commit(checkpoint, to: sink)
         } catch {
             throw AfterAdmission(cause: error)
         }

@@ -90,7 +90,7 @@ extension TaskRunner {
         whole.snapshot = .complete
         whole.copies = []
         try sink.prepare(whole.relations, types: whole.types)
-        try sink.commit(whole)
+        try commit(whole, to: sink)
         return whole
     }
 
@@ -119,7 +119,7 @@ extension TaskRunner {
             try sink.beginSnapshot(beginning)
             try sink.prepare(checkpoint.relations, types: checkpoint.types)
         }
-        try sink.commit(checkpoint)
+        try commit(checkpoint, to: sink)
         return checkpoint
     }
 }

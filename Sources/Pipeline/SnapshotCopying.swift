@@ -142,7 +142,7 @@ extension TaskRunner {
     private func commit(_ soFar: inout CopiedSoFar, to sink: any Sink) throws {
         let begun = ContinuousClock.now
         guard soFar.isDue(at: begun) else { return }
-        try board.measureSink { try sink.commit(soFar.checkpoint) }
+        try commit(soFar.checkpoint, to: sink)
         supervisor.sinkSucceeded()
         board.noteCommit()
         soFar.committed(at: .now, begun: begun)

@@ -77,8 +77,7 @@ extension TaskRunner {
                 to: sink
             )
         }
-        try turn.verify()
-        try board.measureSink { try sink.commit(done) }
+        try commit(done, to: sink)
         supervisor.sinkSucceeded()
         board.noteCommit()
         publish(sink.statistics)
@@ -124,8 +123,7 @@ extension TaskRunner {
         // Without a slot nothing will bring what is there up to another point.
         let canGoOn = sink.keepsCheckpoint && (options.snapshot != .only || former != nil)
         if canGoOn || sink.showsUnfinishedSnapshots {
-            try turn.verify()
-            try sink.commit(canGoOn ? begun : Self.unreachable(begun))
+            try commit(canGoOn ? begun : Self.unreachable(begun), to: sink)
         }
         try copy(
             tables,

@@ -140,7 +140,7 @@ extension TaskRunner {
         var less = checkpoint
         less.relations.removeAll { !taken.contains($0.oid) }
         less.copies.removeAll { !taken.contains($0.oid) }
-        try sink.commit(less)
+        try commit(less, to: sink)
         return less
     }
 
@@ -243,8 +243,7 @@ extension TaskRunner {
         to sink: any Sink,
         session: StreamSession
     ) throws {
-        try turn.verify()
-        try board.measureSink { try sink.commit(checkpoint) }
+        try commit(checkpoint, to: sink)
         supervisor.sinkSucceeded()
         board.noteCommit()
         Failpoint.hit(.afterCheckpointBeforeFeedback)

@@ -10,6 +10,7 @@ import ChangeModel
 import LibPQ
 import Logging
 import Replication
+import Sink
 import Synchronization
 
 /// A run's hold on its task's lock.
@@ -99,6 +100,12 @@ extension TaskRunner {
             }
             lock.wait(for: .milliseconds(500))
         }
+    }
+
+    /// Makes a checkpoint and what was written before it durable, if the turn is still ours.
+    func commit(_ checkpoint: Checkpoint, to sink: any Sink) throws {
+        try turn.verify()
+        try board.measureSink { try sink.commit(checkpoint) }
     }
 
     /// Throws `slot.in_use` while another session has the slot.
