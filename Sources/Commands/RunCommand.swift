@@ -65,10 +65,11 @@ struct RunCommand: AsyncParsableCommand {
         ReloadService.prepare()
         let settings = try config.load()
         let environment = ProcessInfo.processInfo.environment
+        let showsBar = Self.showsBar(settings, environment)
         let output = LogOutput.standardError(
             format: settings.log.format == .json ? .json : .text,
             environment: environment,
-            clearsLine: Self.showsBar(settings, environment)
+            clearsLine: showsBar
         )
         let log = Self.logger(settings, output: output)
         try await LogEnding.saying(to: log, output) {
