@@ -65,10 +65,11 @@ struct RunCommand: AsyncParsableCommand {
         ReloadService.prepare()
         let settings = try config.load()
         let environment = ProcessInfo.processInfo.environment
+        let showsBar = Self.showsBar(settings, environment)
         let output = LogOutput.standardError(
             format: settings.log.format == .json ? .json : .text,
             environment: environment,
-            clearsLine: Self.showsBar(settings, environment)
+            clearsLine: showsBar
         )
         let log = Self.logger(settings, output: output)
         try await LogEnding.saying(to: log, output) {
@@ -125,7 +126,6 @@ struct RunCommand: AsyncParsableCommand {
             stop.request()
             watch.waitForEnd()
         }
-        let showsBar = Self.showsBar(settings, ProcessInfo.processInfo.environment)
         let display = showsBar ? ProgressDisplay(RunProgressText(board: board)) { _ in } : nil
         defer { display?.end() }
         let services = try services(
@@ -177,6 +177,12 @@ struct RunCommand: AsyncParsableCommand {
         )
         let reporter = LogReporter(board: board, logger: log, output: output)
         return [http, notifier, reload, reporter, HistoryRecorder(board: board)]
+    }
+
+    /// A bar is shown on a terminal to which nothing else is written than the log.
+    private static func showsBar(_ settings: Settings, _ environment: [String: String]) -> Bool {
+        isatty(STDERR_FILENO) == 1 && TerminalScreen.isCapable(environment)
+            && !(settings.sink.kind == .stream && isatty(STDOUT_FILENO) == 1)
     }
 
     static func logger(_ settings: Settings, output: LogOutput) -> Logger {

@@ -30,7 +30,7 @@ extension Acceptance {
             ) { AdditionLoad.change($0) }
             try task.relay.reload(daemon, include: ["public.a", "public.b"])
             try await daemon.waitForLog("added public.b", timeout: .seconds(90))
-            try await load.wait()
+            try await load.wait(.seconds(90))
             #expect(load.errors == [:])
             #expect(try await daemon.stop() == .code(0))
             try await task.runUntilNow()
@@ -67,7 +67,7 @@ extension Acceptance {
                 try await next.waitForLog("added public.b", timeout: .seconds(90))
             }
             load.stop()
-            try await load.wait()
+            try await load.wait(.seconds(90))
             try await task.relay.waitForPhase("streaming", of: next)
             #expect(try await next.stop() == .code(0))
             try await task.runUntilNow()
@@ -110,7 +110,7 @@ extension Acceptance {
             #expect(asked.status == .code(0), "\(asked.stderr)")
             try await daemon.waitForLog("added public.b", timeout: .seconds(60))
             load.stop()
-            try await load.wait()
+            try await load.wait(.seconds(90))
             let unknown = try await Self.snapshot(task, ["public.nothing"])
             #expect(unknown.status == .code(64))
             #expect(try await daemon.stop() == .code(0))
@@ -190,7 +190,7 @@ extension Acceptance {
             }
             try await daemon.waitForLog("added public.b", timeout: .seconds(90))
             load.stop()
-            try await load.wait()
+            try await load.wait(.seconds(90))
             try await task.waitUntilDurable(daemon)
             #expect(try await daemon.stop() == .code(0))
             let differences = try await task.differences(

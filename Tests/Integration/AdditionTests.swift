@@ -85,7 +85,7 @@ extension Acceptance {
             }
             try task.reload(daemon, include: ["public.a", "public.b"])
             try await daemon.waitForLog("added public.b")
-            try await load.wait()
+            try await load.wait(.seconds(90))
             #expect(load.errors == [:])
             #expect(try await daemon.stop() == .code(0))
             try await task.runUntilNow()
@@ -147,7 +147,7 @@ extension Acceptance {
                 try task.copies(of: "public.b") == 1 && task.events.checkpoint()?["copies"] == nil
             }
             load.stop()
-            try await load.wait()
+            try await load.wait(.seconds(90))
             #expect(try await next.stop() == .code(0))
             try await task.runUntilNow()
             #expect(try await task.differences(AdditionLoad.keys) == [])
