@@ -61,20 +61,22 @@ import Testing
         async throws
     {
         let cluster = try await PostgresCluster.start()
-        let lock = TaskLock(task: "orders", parameters: cluster.parameters())
+        // Not only the next sign of life finds out.
+        var quiet = TaskLock.Pace()
+        quiet.sign = .seconds(600)
+        quiet.lease = .seconds(600)
+        let lock = TaskLock(task: "orders", parameters: cluster.parameters(), pace: quiet)
         let holder = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted"
         var pid = ""
         try await eventually("it is ours") {
             pid = try cluster.psql(holder)
             return isOurs(lock) && !pid.isEmpty
         }
-        let begin = ContinuousClock.now
         try cluster.psql("SELECT pg_terminate_backend(\(pid))")
         try await eventually("another session of ours has it") {
             let other = try cluster.psql(holder)
             return !other.isEmpty && other != pid
         }
-        #expect(ContinuousClock.now - begin < .seconds(4), "not only at the next sign of life")
         #expect(isOurs(lock), "all the while")
         // Somebody who waits for the lock on the server gets it from one session to the next.
         let thief = try cluster.spawn(
@@ -134,11 +136,9 @@ import Testing
         var next = TaskLock.Pace()
         next.attempt = .milliseconds(100)
         let second = TaskLock(task: "orders", parameters: cluster.parameters(), pace: next)
-        try await eventually("the holder counts it as lost", timeout: .seconds(10)) {
-            !isOurs(first)
-        }
-        #expect(!isOurs(second), "on its own side first")
-        try await eventually("the second has it", timeout: .seconds(10)) { isOurs(second) }
+        try await eventually("the second has it") { isOurs(second) }
+        #expect(!isOurs(first), "on its own side first, whoever looks when")
+        #expect(TaskLock.Pace().lease < TaskLock.Pace().server)
         await release(first)
         await release(second)
     }
