@@ -113,8 +113,8 @@ extension Acceptance {
                 )
                 let now = try await copied()
                 // At the end nothing is said of it any more.
-                let stays = try await now >= before || !isRunning()
-                #expect(stays, "what was copied stays so")
+                let isRunning = try await isRunning()
+                #expect(now >= before || !isRunning, "what was copied stays so")
                 before = max(before, now)
             }
             #expect(before > 0)
