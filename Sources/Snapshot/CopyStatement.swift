@@ -24,7 +24,7 @@ extension SnapshotChunk {
         let columns = table.relation.relation.columns.map { SQL.identifier($0.name) }
             .joined(separator: ", ")
         let conditions = conditions(filter: table.source.filter)
-        if plain, conditions.isEmpty, !columns.isEmpty {
+        if plain, !isResumable, conditions.isEmpty, !columns.isEmpty {
             return "COPY \(name) (\(columns)) TO STDOUT\(options)"
         }
         let condition =
