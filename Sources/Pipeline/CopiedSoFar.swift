@@ -63,9 +63,10 @@ struct CopiedSoFar {
         guard !open.isEmpty else { return hasNews }
         if let since = heldSince {
             let waited = now - since
-            if waited * Self.share > since - lastCommit {
+            // Twice: right after a wait this one and those before it come to twice its share.
+            if waited * (2 * Self.share) > since - lastCommit {
                 release()
-                mayHoldAt = now + waited * Self.share
+                mayHoldAt = now + waited * (2 * Self.share)
             }
         } else if now >= mayHoldAt {
             heldSince = now

@@ -24,8 +24,7 @@ extension SnapshotChunk {
         let columns = table.relation.relation.columns.map { SQL.identifier($0.name) }
             .joined(separator: ", ")
         let conditions = conditions(filter: table.source.filter)
-        // A plain COPY gives the rows in no order.
-        if plain, conditions.isEmpty, order.isEmpty, !columns.isEmpty {
+        if plain, !isResumable, conditions.isEmpty, !columns.isEmpty {
             return "COPY \(name) (\(columns)) TO STDOUT\(options)"
         }
         let condition =

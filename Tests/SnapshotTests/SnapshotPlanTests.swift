@@ -279,5 +279,11 @@ struct SnapshotPlanTests {
             chunk.copyStatement(of: table, plain: true)
                 == head + #" WHERE "ID" < '7' ORDER BY "ID") TO STDOUT"#
         )
+        chunk.range = .keys(column: "ID", lower: nil, upper: nil)
+        #expect(
+            chunk.copyStatement(of: table, plain: true)
+                == head + #" ORDER BY "ID") TO STDOUT"#,
+            "all of a table too comes in the key's order"
+        )
     }
 }
