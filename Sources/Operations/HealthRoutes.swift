@@ -90,6 +90,7 @@ struct HealthRoutes: Sendable {
     private var report: HealthReport {
         var report = HealthReport(board: board, stallLimit: stallLimit)
         report.sickness = report.sickness?.withoutPaths
+        report.warning = report.warning?.withoutPaths
         return report
     }
 

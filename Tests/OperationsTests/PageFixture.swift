@@ -148,14 +148,14 @@ func makeCopyingBoard(tables: Int = 12) -> StatusBoard {
             )
         }
     }
+    var copying = Array(board.status.snapshot.tables[(tables / 3)..<(tables / 3 + 4)])
     for second in 1...240 {
         clock.advance(seconds: 1)
-        for index in (tables / 3)..<(tables / 3 + 4) {
-            var table = board.status.snapshot.tables[index]
-            table.state = .copying
-            table.rowsCopied = second * (2500 + second % 40 * 20) * (index + 1)
-            table.bytesCopied = table.rowsCopied * 83
-            board.show(table)
+        for index in copying.indices {
+            copying[index].state = .copying
+            copying[index].rowsCopied = second * (2500 + second % 40 * 20) * (tables / 3 + index)
+            copying[index].bytesCopied = copying[index].rowsCopied * 83
+            board.show(copying[index])
         }
         if second % 5 == 0 { _ = board.sample() }
     }

@@ -29,7 +29,7 @@ import Testing
 
     @Test func `the graphs stand in the page, with their values in words`() {
         let html = page(makeBoardWithPast()).body
-        #expect(html.components(separatedBy: "<path class=\"line a\" d=\"M").count == 5)
+        #expect(html.components(separatedBy: "<path class=\"line\" d=\"M").count == 5)
         #expect(html.contains("aria-label=\"Throughput, the last 60 min. Now "))
         #expect(html.contains("aria-label=\"WAL kept for the slot, the last 60 min. Now "))
         #expect(html.contains("shaded: reconnecting"))
@@ -244,7 +244,8 @@ import Testing
             title: "T",
             now: "1",
             unit: .rate,
-            lines: [.init(key: "k", name: "n", values: values)],
+            key: "k",
+            values: values,
             outages: values.map { $0 == nil }
         )
         let html = graph.figure.html

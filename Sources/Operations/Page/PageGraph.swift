@@ -55,18 +55,8 @@ enum GraphUnit: String {
     }
 }
 
-/// A figure of one or two lines.
+/// A figure of one line.
 struct PageGraph {
-    /// A line.
-    struct Line {
-        /// The name of its values in /history.
-        var key: String
-        /// What it is called where there are two.
-        var name: String
-        /// From the oldest to the newest, nil where nothing is known.
-        var values: [Double?]
-    }
-
     static let columnLimit = 360
 
     var id: String
@@ -75,12 +65,15 @@ struct PageGraph {
     var now: String
     var note = ""
     var unit: GraphUnit
-    var lines: [Line]
+    /// The name of the values in /history.
+    var key: String
+    /// From the oldest to the newest, nil where nothing is known.
+    var values: [Double?]
     /// Whether the task was trying to connect, for each value.
     var outages: [Bool]
 
     var figure: Markup {
-        let known = lines.flatMap(\.values).compactMap { $0 }
+        let known = values.compactMap { $0 }
         let end = unit.axisEnd(for: known.max() ?? 0)
         let outage = outages.contains(true) ? "; shaded: reconnecting" : ""
         let range =
@@ -88,29 +81,21 @@ struct PageGraph {
             ? "nothing known yet"
             : "\(words(known.min(), "lowest")), \(words(known.max(), "highest"))\(outage)"
         let period = Self.period(outages.count)
-        let keys = lines.map(\.key).joined(separator: " ")
-        let names = lines.map(\.name).joined(separator: "|")
-        let legend =
-            lines.count < 2
-            ? ""
-            : Markup(
-                zip(lines, Self.classes).map { "<span class=\"key \($1)\">\($0.name)</span> " }
-            )
         return """
             <figure class="card">
             <figcaption><h2>\(title)</h2><p id="\(id)-now" data-live><b>\(now)</b> \
             <span class="quiet">\(note)</span></p></figcaption>
-            <p class="quiet range" id="\(id)-range" data-live>\(legend)\(range)</p>
+            <p class="quiet range" id="\(id)-range" data-live>\(range)</p>
             <div class="frame">
             <p class="y quiet" id="\(id)-axis" aria-hidden="true" data-live><span>\(unit.text(end))\
             </span><span>\(unit.text(end / 2))</span><span>0</span></p>
-            <div class="plot" tabindex="0" role="group" data-keys="\(keys)" data-names="\(names)" \
+            <div class="plot" tabindex="0" role="group" data-key="\(key)" \
             data-unit="\(unit.rawValue)" aria-label="\(title): arrow keys tell the values">
             <svg id="\(id)-plot" data-live data-points="\(outages.count)" preserveAspectRatio="none" \
             viewBox="0 0 \(columns - 1) 100" role="img" \
             aria-label="\(title), the last \(period). Now \(now). \(range)">
             \(outageAreas)<path class="grid" d="M0 0H\(columns - 1)M0 50H\(columns - 1)"/>\
-            \(Markup(zip(lines, Self.classes).map { drawing($0, $1, end: end) }))
+            \(drawing(to: end))
             <path class="axis" d="M0 100H\(columns - 1)"/></svg>
             <i class="cursor" hidden></i><output class="read" hidden></output>
             </div>
@@ -120,8 +105,6 @@ struct PageGraph {
             </figure>
             """
     }
-
-    private static let classes: [Markup] = ["a", "b"]
 
     private func words(_ value: Double?, _ word: String) -> String {
         "\(word) \(value.map(unit.text) ?? Quantity.unknown)"
@@ -150,22 +133,23 @@ struct PageGraph {
     }
 
     /// The line with a shade below it; each stretch of known values by itself.
-    private func drawing(_ line: Line, _ name: Markup, end: Double) -> Markup {
-        let values = (0..<columns).map { column in
-            points(of: column).lazy.compactMap { line.values[$0] }.max()
+    private func drawing(to end: Double) -> Markup {
+        let heights = (0..<columns).map { column in
+            points(of: column).lazy.compactMap { values[$0] }.max()
         }
         var path = ""
         var shade = ""
-        for run in Self.runs(values.map { $0 != nil }) {
-            let corners = run.map { "\($0) \(Self.height(values[$0] ?? 0, of: end))" }
+        for run in Self.runs(heights.map { $0 != nil }) {
+            let corners = run.map { "\($0) \(Self.height(heights[$0] ?? 0, of: end))" }
                 .joined(separator: " ")
             // A lone point would have no length to be drawn.
             path += "M\(corners)" + (run.count == 1 ? "h.1" : "")
             shade += "M\(run.lowerBound) 100L\(corners)L\(run.upperBound - 1) 100Z"
         }
         guard !path.isEmpty else { return "" }
-        return
-            "<path class=\"shade \(name)\" d=\"\(Markup(ours: shade))\"/><path class=\"line \(name)\" d=\"\(Markup(ours: path))\"/>"
+        return """
+            <path class="shade" d="\(Markup(ours: shade))"/><path class="line" d="\(Markup(ours: path))"/>
+            """
     }
 
     /// From the top, 0 to 100, with one decimal.
@@ -197,10 +181,6 @@ extension StatusPage {
         let isCopying = status.phase == .snapshotting
         let bytes = { (count: Int?) in count.map { Quantity.bytes(Int64($0)) } ?? Quantity.unknown }
         let old = isConnected ? nil : "when last seen"
-        var throughput = [window.line("changesPerSecond", "changes", \.changesPerSecond)]
-        if isCopying || window.points.contains(where: { $0?.rowsPerSecond ?? 0 > 0 }) {
-            throughput.append(window.line("rowsPerSecond", "snapshot rows", \.rowsPerSecond))
-        }
         let rate =
             isCopying
             ? "\(status.snapshot.rowsPerSecond.map { Quantity.count($0) } ?? Quantity.unknown) rows/s"
@@ -214,7 +194,8 @@ extension StatusPage {
                 now: rate,
                 note: written.map { "\(Quantity.bytes(Int64($0)))/s written" } ?? "",
                 unit: .rate,
-                lines: throughput,
+                key: "changesPerSecond",
+                values: window.values(\.changesPerSecond),
                 outages: window.outages
             ),
             PageGraph(
@@ -222,7 +203,8 @@ extension StatusPage {
                 title: "Lag: commit to durable",
                 now: lag ?? Quantity.unknown,
                 unit: .milliseconds,
-                lines: [window.line("lagMilliseconds", "lag", \.lagMilliseconds)],
+                key: "lagMilliseconds",
+                values: window.values(\.lagMilliseconds),
                 outages: window.outages
             ),
             PageGraph(
@@ -231,7 +213,8 @@ extension StatusPage {
                 now: bytes(source.lagBytes),
                 note: source.lagBytes == nil ? "" : old ?? "not confirmed yet",
                 unit: .bytes,
-                lines: [window.line("lagBytes", "behind", \.lagBytes)],
+                key: "lagBytes",
+                values: window.values(\.lagBytes),
                 outages: window.outages
             ),
             PageGraph(
@@ -240,7 +223,8 @@ extension StatusPage {
                 now: bytes(source.retainedBytes),
                 note: source.retainedBytes == nil ? "" : old ?? source.walStatus ?? "",
                 unit: .bytes,
-                lines: [window.line("retainedBytes", "kept", \.retainedBytes)],
+                key: "retainedBytes",
+                values: window.values(\.retainedBytes),
                 outages: window.outages
             ),
         ]
@@ -263,31 +247,11 @@ struct PageWindow {
 
     var outages: [Bool] { points.map { $0?.phase == .reconnecting } }
 
-    func line(
-        _ key: String,
-        _ name: String,
-        _ value: KeyPath<StatusHistory.Point, Float?>
-    )
-        -> PageGraph.Line
-    {
-        PageGraph.Line(
-            key: key,
-            name: name,
-            values: points.map { $0?[keyPath: value].map(Double.init) }
-        )
+    func values(_ value: KeyPath<StatusHistory.Point, Float?>) -> [Double?] {
+        points.map { $0?[keyPath: value].map(Double.init) }
     }
 
-    func line(
-        _ key: String,
-        _ name: String,
-        _ value: KeyPath<StatusHistory.Point, Int?>
-    )
-        -> PageGraph.Line
-    {
-        PageGraph.Line(
-            key: key,
-            name: name,
-            values: points.map { $0?[keyPath: value].map(Double.init) }
-        )
+    func values(_ value: KeyPath<StatusHistory.Point, Int?>) -> [Double?] {
+        points.map { $0?[keyPath: value].map(Double.init) }
     }
 }

@@ -24,7 +24,7 @@ extension StatusPage {
             <div class="scroll" tabindex="0" role="region" aria-label="Tables of the snapshot">
             <table><thead><tr><th scope="col">Table</th><th scope="col">State</th>\
             <th scope="col">Progress</th><th scope="col" class="n">Rows</th>\
-            <th scope="col" class="n">Expected</th><th scope="col" class="n">Rows/s</th>\
+            <th scope="col" class="n wide">Expected</th><th scope="col" class="n wide">Rows/s</th>\
             <th scope="col" class="n">Left</th><th scope="col" class="n">Size</th></tr></thead>
             <tbody id="snapshot-tables" data-live>\(Markup(shown.map(row)))\
             \(rest(of: snapshot.tables))</tbody></table></div>
@@ -53,8 +53,8 @@ extension StatusPage {
             <td>\(table.state.rawValue)</td>\
             <td>\(Self.bar(table.share, of: table.table.cut(to: 140)))</td>\
             <td class="n">\(Quantity.count(table.rowsCopied))</td>\
-            <td class="n">\(table.rowsEstimated.map { Quantity.count($0) } ?? Quantity.unknown)</td>\
-            <td class="n">\(rate)</td>\
+            <td class="n wide">\(table.rowsEstimated.map { Quantity.count($0) } ?? Quantity.unknown)</td>\
+            <td class="n wide">\(rate)</td>\
             <td class="n">\(table.state == .copying ? Self.time(table.secondsLeft) : "")</td>\
             <td class="n">\(Quantity.bytes(Int64(table.bytesCopied)))</td></tr>
 
@@ -146,7 +146,7 @@ extension StatusPage {
             <section class="card"><h2>Certificates</h2>
             <div class="scroll" tabindex="0" role="region" aria-label="Certificates">
             <table><thead><tr><th scope="col">Of</th><th scope="col">Names</th>\
-            <th scope="col" class="n">Valid until</th><th scope="col" class="n">Left</th></tr></thead>
+            <th scope="col" class="n wide">Valid until</th><th scope="col" class="n">Left</th></tr></thead>
             <tbody id="certificates" data-live>\(Markup(certificates.prefix(20).map(row)))</tbody>\
             </table></div></section>
             """
@@ -159,7 +159,7 @@ extension StatusPage {
         return """
             <tr><th scope="row">\(certificate.server.rawValue), \(certificate.certificate)</th>\
             <td>\(certificate.subject.cut(to: 200))</td>\
-            <td class="n">\(String(certificate.notAfter.prefix(10)))</td>\
+            <td class="n wide">\(String(certificate.notAfter.prefix(10)))</td>\
             <td class="n \(kind)">\(isOver ? "expired" : Prose.count(Int(days), "day"))</td></tr>
 
             """

@@ -104,14 +104,10 @@ enum PageScript {
             const place = history.changesPerSecond.length - points + at;
             const time = new Date(Date.parse(history.newestAt)
               - (points - 1 - at) * history.intervalSeconds * 1000);
-            const keys = plot.dataset.keys.split(" "), labels = plot.dataset.names.split("|");
-            const values = keys.flatMap((key, index) => {
-              const value = place < 0 ? null : history[key][place];
-              if (value === null) return [];
-              return (keys.length > 1 ? labels[index] + " " : "") + formats[plot.dataset.unit](value);
-            });
+            const value = place < 0 ? null : history[plot.dataset.key][place];
+            const text = value === null ? "not known" : formats[plot.dataset.unit](value);
             const state = place < 0 ? null : phase(place);
-            output.textContent = [clock(time), ...(values.length ? values : ["not known"]),
+            output.textContent = [clock(time), text,
               ...(state && state !== "streaming" ? [state] : [])].join(" · ");
             const x = at / (points - 1) * plot.clientWidth;
             cursor.hidden = output.hidden = false;

@@ -6,10 +6,10 @@
 enum PageStyle {
     static let text = """
         :root{color-scheme:light dark;--bg:#f4f5f7;--card:#fff;--ink:#15191e;--quiet:#56606b;
-        --line:#dce0e5;--grid:#e8ebee;--a:#0a58ca;--b:#8432d8;--good:#14702f;--warn:#835000;
+        --line:#dce0e5;--grid:#e8ebee;--a:#0a58ca;--good:#14702f;--warn:#835000;
         --bad:#b3231b;--out:#f3e3c3}
         @media (prefers-color-scheme:dark){:root{--bg:#0f1215;--card:#171b20;--ink:#e7eaed;
-        --quiet:#9ba5b0;--line:#2a3037;--grid:#242a31;--a:#69adff;--b:#c197ff;--good:#56c271;
+        --quiet:#9ba5b0;--line:#2a3037;--grid:#242a31;--a:#69adff;--good:#56c271;
         --warn:#e2b13c;--bad:#ff8b80;--out:#3a3019}}
         *{box-sizing:border-box}
         body{margin:0 auto;max-width:76rem;padding:1.25rem;background:var(--bg);color:var(--ink);
@@ -55,11 +55,9 @@ enum PageStyle {
         .grid,.axis,.line{fill:none;vector-effect:non-scaling-stroke}
         .grid{stroke:var(--grid)}.axis{stroke:var(--line)}
         .line{stroke-width:1.6;stroke-linejoin:round;stroke-linecap:round}
-        .line.a{stroke:var(--a)}.line.b{stroke:var(--b)}
-        .shade{stroke:none;fill-opacity:.12}.shade.a{fill:var(--a)}.shade.b{fill:var(--b)}
+        .line{stroke:var(--a)}
+        .shade{stroke:none;fill-opacity:.12}.shade{fill:var(--a)}
         .out{fill:var(--out)}
-        .key::before{content:"";display:inline-block;width:.8em;height:.2em;margin-right:.35em;
-        vertical-align:middle;background:var(--a)}.key.b::before{background:var(--b)}
         .cursor{position:absolute;top:0;bottom:0;width:1px;background:var(--quiet)}
         .read{position:absolute;top:.25rem;padding:.1rem .45rem;background:var(--card);
         border:1px solid var(--line);border-radius:4px;font-size:.857rem;pointer-events:none;
@@ -81,7 +79,7 @@ enum PageStyle {
         .done td,.done th,.waiting td,.waiting th{color:var(--quiet)}
         .n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
         .n:last-child{padding-right:0}
-        .key{margin-right:.9em}.bar{white-space:nowrap;font-variant-numeric:tabular-nums}
+        .bar{white-space:nowrap;font-variant-numeric:tabular-nums}
         progress{appearance:none;vertical-align:middle;width:7rem;height:.5rem;margin-right:.5rem;border:0;
         border-radius:3px;background:var(--grid);overflow:hidden}
         progress::-webkit-progress-bar{background:var(--grid)}
@@ -91,7 +89,8 @@ enum PageStyle {
         footer{display:flex;flex-wrap:wrap;gap:.2rem .9rem;font-size:.857rem}
         footer :first-child{margin-right:auto}
         @media (max-width:30rem){body{padding:.6rem}.frame{grid-template-columns:3.9rem minmax(0,1fr)}
-        header .quiet{margin-left:0;flex-basis:100%}.plot{height:96px}}
+        header .quiet{margin-left:0;flex-basis:100%}.plot{height:96px}
+        .wide{display:none}th,td{padding-right:.6rem}tbody th{min-width:7rem}progress{width:4rem}}
         [hidden]{display:none!important}
         """
 }
