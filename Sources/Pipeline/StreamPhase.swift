@@ -72,7 +72,7 @@ extension TaskRunner {
             session.abandon(beat: { board.beat(.sink) })
             throw error
         }
-        let ending = try session.join { board.beat(.sink) }
+        let ending = try self.ending(of: session)
         if let refusal = monitor.refusal(durable: session.position.durable) { throw refusal }
         if !stop.isRequested { try step(&run, sink: sink, facts: facts) }
         while ending == .reachedUntil, run.addition != nil, !stop.isRequested {
@@ -82,6 +82,17 @@ extension TaskRunner {
             }
         }
         return ending
+    }
+
+    /// How the reader ended; one that was told to end before it had begun to read has ended well.
+    private func ending(of session: StreamSession) throws -> StreamEnding {
+        do {
+            return try session.join { board.beat(.sink) }
+        } catch let error as WalrelayError
+            where error.exit == .success && !stop.isRequested && session.stop.isRequested
+        {
+            return .stopped
+        }
     }
 
     /// A column's type as people write it, asked on a connection of its own; blocks.

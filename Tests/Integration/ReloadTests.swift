@@ -16,7 +16,7 @@ import Testing
         try await daemon.until { try task.ids() == ["1", "2"] }
         #expect(!daemon.stderr.contains("streaming"))
         task.lines = ["log: { level: debug, format: json }"]
-        try await task.reload(daemon, expecting: "\"msg\":\"settings reloaded\"")
+        try await task.reload(daemon, expecting: "\"settings reloaded\"")
         #expect(daemon.stderr.contains("\"applied\":\"log.level, log.format\""))
         task.lines = ["log: { level: info, format: text }"]
         try await task.reload(daemon, expecting: "note  settings reloaded")

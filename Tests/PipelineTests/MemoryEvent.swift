@@ -72,7 +72,9 @@ extension MemoryStore {
     func show(_ rows: [MemoryEvent]) {
         state.withLock { state in
             let announced = state.checkpoint?.snapshotLSN
-            if announced == nil || rows.contains(where: { $0.commitLSN != announced }) {
+            let points =
+                [announced].compactMap { $0 } + (state.checkpoint?.copies ?? []).map(\.point)
+            if announced == nil || rows.contains(where: { !points.contains($0.commitLSN) }) {
                 state.complaints.append("rows of a snapshot that no checkpoint knows")
             }
             state.add(rows)
