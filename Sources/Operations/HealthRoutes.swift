@@ -8,7 +8,9 @@ import Pipeline
 
 /// The endpoints of a running task.
 struct HealthRoutes: Sendable {
-    static let paths = probes + ["/", "/status", "/history", "/metrics", snapshot]
+    static let paths = pages + [snapshot]
+    /// What can be read.
+    static let pages = probes + ["/", "/status", "/history", "/metrics"]
     /// Where tables are asked for once more; the one path that changes anything.
     static let snapshot = "/snapshot"
     /// What orchestrators ask, who have no token: they are told the code, and nothing else.
