@@ -2,7 +2,8 @@
 //
 // How fast the tables are copied and how long it will take yet: the one computation of it, for
 // /status, the page and the terminal. Receives what was read, batch by batch, and fills in rates
-// over the last minute and the time left by the planner's estimates; says nothing rather than guess.
+// over the last minute and the time left by the planner's estimates; says nothing rather than
+// guess.
 
 import ChangeModel
 

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One task, one daemon: an advisory lock on the source, keyed by the task's name, held by a session
-// of its own for as long as a run works. A slot cannot tell as much: while a snapshot is taken it is
-// inactive, or not there yet. The lock writes nothing, needs no right and goes with its session.
+// of its own for as long as a run works. A slot cannot tell as much: while a snapshot is taken it
+// is inactive, or not there yet. The lock writes nothing, needs no right and goes with its session.
 //
-// Whoever holds it is heard from every few seconds, and the two sides give up in this order, so that
-// a holder that was paused or cut off knows that it has lost the lock before anybody else has it:
+// Whoever holds it is heard from every few seconds, and the two sides give up in this order, so
+// that a holder that was paused or cut off knows that it has lost the lock before anybody else has
+// it:
 //
 //   last answer ── 45 s ──▶ the holder counts it as lost ── 60 s ──▶ the server ends the session
 //
-// A session that ends takes the lock with it, and need not take the task: what is streamed is held by
-// the slot as well, and a server that shuts down waits until its walsenders have brought all there
-// is. So the lock is asked for anew, and is ours until somebody else has it, or the 45 s are over.
+// A session that ends takes the lock with it, and need not take the task: what is streamed is held
+// by the slot as well, and a server that shuts down waits until its walsenders have brought all
+// there is. So the lock is asked for anew, and is ours until somebody else has it, or the 45 s are
+// over.
 
 public import ChangeModel
 import Glibc

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The source fails over to a physical standby while a task runs, with both servers in its settings:
-// the task goes on where the new primary has its slot and all that the sink has, and stops with what
-// is lost where it has not. Slots are copied by the servers from 17 on; before that by hand, as an
-// extension would.
+// the task goes on where the new primary has its slot and all that the sink has, and stops with
+// what is lost where it has not. Slots are copied by the servers from 17 on; before that by hand,
+// as an extension would.
 import Foundation
 import Support
 import Testing

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the walk through the documents needs to know beside their text: what stands for the names in
-// it here, which commands do not end, which promise more than to succeed, and the few that cannot be
-// run, each with its reason. A rule that fits no command any more fails the walk.
+// it here, which commands do not end, which promise more than to succeed, and the few that cannot
+// be run, each with its reason. A rule that fits no command any more fails the walk.
 
 import Foundation
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A reader who follows a page command by command: a system with a systemd, a release in the working
-// directory, a source and a target at db.example with the roles that the page makes, and settings for
-// the task orders. `sudo` is a script there, since this reader is root.
+// directory, a source and a target at db.example with the roles that the page makes, and settings
+// for the task orders. `sudo` is a script there, since this reader is root.
 
 import Foundation
 import Support

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The operator's page and the README, walked through command by command, so that neither rots: every
-// block of commands is run, on a system of its own and real servers, or a rule says why it is not.
+// The operator's page and the README, walked through command by command, so that neither rots:
+// every block of commands is run, on a system of its own and real servers, or a rule says why it is
+// not.
 
 import Foundation
 import Support

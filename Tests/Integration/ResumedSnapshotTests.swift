@@ -9,8 +9,8 @@ import Sink
 import Support
 import Testing
 
-/// A table that is copied in several parts, one whose rows the stream cannot attribute to parts, and
-/// a small one; and statements that move rows between what is copied and what is not.
+/// A table that is copied in several parts, one whose rows the stream cannot attribute to parts,
+/// and a small one; and statements that move rows between what is copied and what is not.
 enum ResumedSource {
     static let keys = ["public.big": ["id"], "public.spread": ["id"], "public.small": ["id"]]
 

@@ -52,47 +52,7 @@ func makeBoardWithPast(
         sinkKind: "kafka",
         clock: clock.board
     )
-    board.update { status in
-        status.phase = .streaming
-        status.source.serverVersion = "15.18"
-        status.source.systemIdentifier = "7555000000000000001"
-        status.source.slot = "di_slot_orders"
-        status.source.publication = "di_pub_orders"
-        status.source.walStatus = "reserved"
-        status.stream.receivedLSN = "16/B374D848"
-        status.stream.durableLSN = "16/B374D848"
-        status.source.confirmedFlushLSN = "16/B374D000"
-        status.source.walLSN = "16/B374D848"
-        status.source.restartLSN = "16/B2000000"
-        status.sink.details = [
-            "queueBytes": 18_422, "rttMicroseconds": 1240, "brokersUp": 3, "brokersKnown": 3,
-            "topicPrefix": "orders", "commits": 71_204,
-        ]
-        let soon = UTCTimestamp.now.unixMilliseconds / 1000 + 19 * 86_400
-        status.certificates = [
-            .init(
-                server: .source,
-                certificate: "server",
-                subject: "CN=db.example",
-                notAfterSeconds: soon
-            ),
-            .init(
-                server: .source,
-                certificate: "authority",
-                subject: "CN=Shop CA",
-                notAfterSeconds: soon + 900 * 86_400
-            ),
-        ]
-        status.snapshot.tables = (0..<tables).map { index in
-            .init(
-                table: "shop.table_\(index)",
-                state: .done,
-                rowsEstimated: 1000 * (index + 1),
-                rowsCopied: 1003 * (index + 1),
-                bytesCopied: 88_123 * (index + 1)
-            )
-        }
-    }
+    board.update { fill(&$0, tables: tables) }
     let points = minutes * 12
     for point in 0..<points {
         let isOut = point * 10 > points * 7 && point * 10 <= points * 7 + 240
@@ -125,6 +85,49 @@ func makeBoardWithPast(
         _ = board.sample()
     }
     return board
+}
+
+/// Fills in what a task that streams to kafka knows.
+private func fill(_ status: inout TaskStatus, tables: Int) {
+    status.phase = .streaming
+    status.source.serverVersion = "15.18"
+    status.source.systemIdentifier = "7555000000000000001"
+    status.source.slot = "di_slot_orders"
+    status.source.publication = "di_pub_orders"
+    status.source.walStatus = "reserved"
+    status.stream.receivedLSN = "16/B374D848"
+    status.stream.durableLSN = "16/B374D848"
+    status.source.confirmedFlushLSN = "16/B374D000"
+    status.source.walLSN = "16/B374D848"
+    status.source.restartLSN = "16/B2000000"
+    status.sink.details = [
+        "queueBytes": 18_422, "rttMicroseconds": 1240, "brokersUp": 3, "brokersKnown": 3,
+        "topicPrefix": "orders", "commits": 71_204,
+    ]
+    let soon = UTCTimestamp.now.unixMilliseconds / 1000 + 19 * 86_400
+    status.certificates = [
+        .init(
+            server: .source,
+            certificate: "server",
+            subject: "CN=db.example",
+            notAfterSeconds: soon
+        ),
+        .init(
+            server: .source,
+            certificate: "authority",
+            subject: "CN=Shop CA",
+            notAfterSeconds: soon + 900 * 86_400
+        ),
+    ]
+    status.snapshot.tables = (0..<tables).map { index in
+        .init(
+            table: "shop.table_\(index)",
+            state: .done,
+            rowsEstimated: 1000 * (index + 1),
+            rowsCopied: 1003 * (index + 1),
+            bytesCopied: 88_123 * (index + 1)
+        )
+    }
 }
 
 /// The same in the middle of its snapshot.

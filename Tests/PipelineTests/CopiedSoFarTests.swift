@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// When a running snapshot is committed, and that the moment is waited for no longer than it is worth.
+// When a running snapshot is committed, and that the moment is waited for no longer than it is
+// worth.
 
 import ChangeModel
 import Testing

@@ -2,7 +2,8 @@
 //
 // Debian's chromium without a screen, driven by its own protocol over a pair of pipes: messages of
 // JSON that end in NUL. Everything here blocks and belongs to one thread; a test runs it in
-// `onThread`. What a page complained about and asked for is kept, so that a test can expect nothing.
+// `onThread`. What a page complained about and asked for is kept, so that a test can expect
+// nothing.
 public import Foundation
 import Glibc
 
