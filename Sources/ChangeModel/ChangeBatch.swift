@@ -162,6 +162,11 @@ public struct ChangeBatch: Sendable {
     /// Where the task would go on once the first `committedCount` changes are durable; `nil` where
     /// no transaction ends here.
     public var checkpoint: Checkpoint?
+    /// What the rows of a snapshot in this batch add to what is copied of their table.
+    ///
+    /// `nil` where they count only once all of the table is there; then a batch without rows
+    /// comes at last and says that it is whole.
+    public var copied: TableCopy?
 
     /// An empty batch without memory.
     public init() {}
@@ -186,6 +191,7 @@ public struct ChangeBatch: Sendable {
         committedCount = 0
         committedTransactions = 0
         checkpoint = nil
+        copied = nil
     }
 
     /// Takes out the changes of the transaction that has not ended, as if it had not begun.

@@ -8,8 +8,7 @@
 public struct Checkpoint: Sendable, Equatable, Codable {
     /// How far the initial snapshot is.
     public enum SnapshotState: String, Sendable, Codable {
-        /// Begun. What the sink holds of it is thrown away on the next start, unless rows of it
-        /// were seen: then the task goes on from here and takes a snapshot anew.
+        /// Begun. `copies` says what of it counts; a start goes on from there with the rest.
         case running
         /// Whole in the sink, or never asked for.
         case complete
@@ -29,9 +28,9 @@ public struct Checkpoint: Sendable, Equatable, Codable {
     public var position: LSN
     /// How far the snapshot is.
     public var snapshot: SnapshotState
-    /// The slot's consistent point at which the snapshot was taken.
+    /// The slot's consistent point at which the snapshot was taken, or last gone on with.
     ///
-    /// `nil` where none was asked for, and of a running one as long as none of its rows is seen.
+    /// `nil` where none was asked for, and of a running one as long as none of its rows counts.
     public var snapshotLSN: LSN?
     /// The OID of the publication that has been streamed; `nil` where it was not noted.
     ///
@@ -47,6 +46,8 @@ public struct Checkpoint: Sendable, Equatable, Codable {
     ///
     /// Changes that are still to come may be of a type that the catalog has no more.
     public var types: [TypeEntry]
+    /// How far the copying is of tables that are not simply whole; see `copy(of:)`.
+    public var copies: [TableCopy]
 
     /// Creates a checkpoint.
     public init(
@@ -60,7 +61,8 @@ public struct Checkpoint: Sendable, Equatable, Codable {
         relations: [Relation],
         types: [TypeEntry] = [],
         publicationOID: UInt32? = nil,
-        timeline: UInt32? = nil
+        timeline: UInt32? = nil,
+        copies: [TableCopy] = []
     ) {
         self.task = task
         self.systemIdentifier = systemIdentifier
@@ -73,11 +75,60 @@ public struct Checkpoint: Sendable, Equatable, Codable {
         self.types = types
         self.publicationOID = publicationOID
         self.timeline = timeline
+        self.copies = copies
+    }
+
+    /// What is copied of a table of `relations`.
+    ///
+    /// Without an entry a table is whole once the snapshot is complete, and nothing of it counts
+    /// before that.
+    public func copy(of oid: UInt32) -> TableCopy {
+        copies.first { $0.oid == oid }
+            ?? TableCopy(
+                oid: oid,
+                point: snapshotLSN ?? .zero,
+                progress: snapshot == .complete ? .whole : .nothing
+            )
+    }
+
+    /// Puts what is known of a table in the place of what was known before.
+    public mutating func set(_ copy: TableCopy) {
+        if let index = copies.firstIndex(where: { $0.oid == copy.oid }) {
+            copies[index] = copy
+        } else {
+            copies.append(copy)
+        }
+    }
+
+    /// Whether something is copied of any table.
+    public var hasCopied: Bool {
+        snapshot == .complete || copies.contains { $0.progress != .nothing }
     }
 
     /// Whether the task goes on at `position`, from what the slot has since; otherwise it begins
     /// anew.
     public var goesOn: Bool {
         snapshot == .complete || snapshotLSN != nil && position > .zero
+    }
+}
+
+extension Checkpoint {
+    /// Decodes a checkpoint; one that an earlier version wrote has no copies.
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        self.init(
+            task: try values.decode(String.self, forKey: .task),
+            systemIdentifier: try values.decode(String.self, forKey: .systemIdentifier),
+            database: try values.decode(String.self, forKey: .database),
+            slot: try values.decode(String.self, forKey: .slot),
+            position: try values.decode(LSN.self, forKey: .position),
+            snapshot: try values.decode(SnapshotState.self, forKey: .snapshot),
+            snapshotLSN: try values.decodeIfPresent(LSN.self, forKey: .snapshotLSN),
+            relations: try values.decode([Relation].self, forKey: .relations),
+            types: try values.decode([TypeEntry].self, forKey: .types),
+            publicationOID: try values.decodeIfPresent(UInt32.self, forKey: .publicationOID),
+            timeline: try values.decodeIfPresent(UInt32.self, forKey: .timeline),
+            copies: try values.decodeIfPresent([TableCopy].self, forKey: .copies) ?? []
+        )
     }
 }

@@ -17,6 +17,8 @@ public struct LSN: Sendable, Hashable, Comparable, RawRepresentable {
 
     /// The position that PostgreSQL calls invalid; it lies before every other.
     public static let zero = LSN(0)
+    /// The last position there could be, which no WAL comes to.
+    public static let max = LSN(.max)
 
     /// Parses `XXXXXXXX/XXXXXXXX`: one to eight hexadecimal digits on each side, nothing else.
     public init?(_ text: some StringProtocol) {

@@ -31,16 +31,22 @@ extension CompletionKind {
 extension Settings {
     /// How the source is reached, with the password as it is now.
     ///
-    /// Blocks.
-    func sourceParameters() throws(WalrelayError) -> ConnectionParameters {
-        try source.parameters(of: task)
+    /// Blocks. With `live` later connections take what the settings say then.
+    func sourceParameters(
+        live: LiveSettings? = nil
+    ) throws(WalrelayError) -> ConnectionParameters {
+        try source.parameters(of: task, now: live?.source)
     }
 
     /// The task's options as the pipeline takes them.
     ///
     /// Blocks.
-    func taskOptions() throws -> TaskOptions {
-        var options = TaskOptions(task: task, source: try sourceParameters(), tables: tables)
+    func taskOptions(live: LiveSettings? = nil) throws -> TaskOptions {
+        var options = TaskOptions(
+            task: task,
+            source: try sourceParameters(live: live),
+            tables: tables
+        )
         options.snapshot =
             switch snapshot.mode {
             case .initial: .initial
@@ -70,17 +76,20 @@ extension Settings {
     /// The task's servers whose certificates are watched.
     ///
     /// Blocks.
-    func watchedEnds() throws(WalrelayError) -> [CertificateWatch.End] {
+    func watchedEnds(live: LiveSettings) throws(WalrelayError) -> [CertificateWatch.End] {
         let source = CertificateWatch.End(
             .source,
             setting: "source",
-            parameters: try sourceParameters()
+            parameters: try sourceParameters(live: live)
         )
         guard case .postgresql(let section) = sink else { return [source] }
         let target = CertificateWatch.End(
             .target,
             setting: "sink.postgresql",
-            parameters: try section.connection.parameters(of: task)
+            parameters: try section.connection.parameters(
+                of: task,
+                now: live.target(section.connection)
+            )
         )
         return [source, target]
     }
@@ -89,14 +98,18 @@ extension Settings {
 extension Settings.Connection {
     /// How the server is reached, with the password as it is now; read again on each connection.
     ///
-    /// `task` stands in the sessions' names. Blocks.
-    func parameters(of task: String? = nil) throws(WalrelayError) -> ConnectionParameters {
+    /// `task` stands in the sessions' names; `now` gives the settings whose secrets a connection
+    /// takes that is made later. Blocks.
+    func parameters(
+        of task: String? = nil,
+        now: (@Sendable () -> Settings.Connection)? = nil
+    ) throws(WalrelayError) -> ConnectionParameters {
         let environment = ProcessInfo.processInfo.environment
         var parameters = ConnectionParameters(
             keywords: try keywords(environment: environment),
             connectTimeout: connectTimeout,
             refresh: { [self] () throws(WalrelayError) in
-                try secrets(environment: environment)
+                try (now?() ?? self).secrets(environment: environment)
             }
         )
         parameters.task = task

@@ -62,25 +62,33 @@ struct RunCommand: AsyncParsableCommand {
     var resnapshot = false
 
     func run() async throws {
+        ReloadService.prepare()
         let settings = try config.load()
         let environment = ProcessInfo.processInfo.environment
-        let showsBar = Self.showsBar(settings, environment)
         let output = LogOutput.standardError(
             format: settings.log.format == .json ? .json : .text,
             environment: environment,
-            clearsLine: showsBar
+            clearsLine: Self.showsBar(settings, environment)
         )
         let log = Self.logger(settings, output: output)
-        try await LogEnding.saying(to: log, output) { try await run(settings, log, output) }
+        try await LogEnding.saying(to: log, output) {
+            try await run(settings, log, output, showsBar: showsBar)
+        }
     }
 
-    private func run(_ settings: Settings, _ log: Logger, _ output: LogOutput) async throws {
+    private func run(
+        _ settings: Settings,
+        _ log: Logger,
+        _ output: LogOutput,
+        showsBar: Bool
+    ) async throws {
         log.notice(
             "walrelay \(walrelayVersion) begins",
             metadata: ["pid": .stringConvertible(Int(getpid()))]
         )
         for warning in settings.warnings { log.warning("\(warning)") }
-        var options = try settings.taskOptions()
+        let live = LiveSettings(settings)
+        var options = try settings.taskOptions(live: live)
         options.until = until?.until
         options.resnapshot = resnapshot
         let board = StatusBoard(
@@ -89,19 +97,25 @@ struct RunCommand: AsyncParsableCommand {
             sinkKind: settings.sink.kind.rawValue
         )
         let stop = StopSignal()
+        let database = options.source.database
+        // What this build does not have is said before anything is touched.
+        _ = try SinkAssembly.sink(settings, database: database, log: log)
+        let liveOptions = LiveOptions(options)
         let runner = TaskRunner(
-            options: options,
+            live: liveOptions,
             board: board,
             stop: stop,
             log: log,
-            makeSink: try SinkAssembly.sink(
-                settings,
-                database: options.source.database,
-                log: log
-            )
+            makeSink: { supervisor in
+                var now = live.current
+                now.tables = liveOptions.current.tables
+                return try SinkAssembly.sink(now, live: live, database: database, log: log)(
+                    supervisor
+                )
+            }
         )
         let watch = CertificateWatch(
-            try settings.watchedEnds(),
+            try settings.watchedEnds(live: live),
             board: board,
             stop: stop,
             log: log
@@ -111,22 +125,58 @@ struct RunCommand: AsyncParsableCommand {
             stop.request()
             watch.waitForEnd()
         }
+        let showsBar = Self.showsBar(settings, ProcessInfo.processInfo.environment)
         let display = showsBar ? ProgressDisplay(RunProgressText(board: board)) { _ in } : nil
         defer { display?.end() }
-        try await Self.serve(
-            runner,
-            reporter: LogReporter(board: board, logger: log, output: output),
+        let services = try services(
+            settings,
+            live,
+            liveOptions,
             board: board,
+            output: output,
             stop: stop,
-            settings: settings,
+            log: log
+        )
+        try await Self.serve(
+            PipelineService(runner: runner, stop: stop, log: log),
+            beside: services,
             log: log
         )
     }
 
-    /// A bar is shown on a terminal to which nothing else is written than the log.
-    private static func showsBar(_ settings: Settings, _ environment: [String: String]) -> Bool {
-        isatty(STDERR_FILENO) == 1 && TerminalScreen.isCapable(environment)
-            && !(settings.sink.kind == .stream && isatty(STDOUT_FILENO) == 1)
+    /// What stands beside the pipeline: HTTP, systemd, the log's reporter, and who reloads them.
+    private func services(
+        _ settings: Settings,
+        _ live: LiveSettings,
+        _ options: LiveOptions,
+        board: StatusBoard,
+        output: LogOutput,
+        stop: StopSignal,
+        log: Logger
+    ) throws -> [any Service] {
+        let http = try Self.httpService(
+            settings.http,
+            board: board,
+            ask: { options.ask(for: $0) },
+            log: log
+        )
+        let notifier = SystemdNotifier(
+            board: board,
+            logger: log,
+            environment: ProcessInfo.processInfo.environment
+        )
+        let reload = ReloadService(
+            load: { [config] in try config.load() },
+            settings: live,
+            options: options,
+            http: http,
+            output: output,
+            notifier: notifier,
+            stop: stop,
+            log: log
+        )
+        let reporter = LogReporter(board: board, logger: log, output: output)
+        return [http, notifier, reload, reporter, HistoryRecorder(board: board)]
     }
 
     static func logger(_ settings: Settings, output: LogOutput) -> Logger {
@@ -136,44 +186,33 @@ struct RunCommand: AsyncParsableCommand {
         return log
     }
 
-    private static func serve(
-        _ runner: TaskRunner,
-        reporter: LogReporter,
+    private static func httpService(
+        _ http: Settings.HTTP,
         board: StatusBoard,
-        stop: StopSignal,
-        settings: Settings,
+        ask: @escaping @Sendable ([TableName]) -> Void,
+        log: Logger
+    ) throws -> HealthService {
+        let address = ListenAddress(http)
+        // A port that is taken is a fault of the settings: say so before anything is touched.
+        try address?.probe()
+        return HealthService(
+            listen: address,
+            access: try HTTPAssembly.access(http, log: log),
+            board: board,
+            ask: ask,
+            logger: log
+        )
+    }
+
+    /// Runs the pipeline and what stands beside it until one of them ends.
+    private static func serve(
+        _ pipeline: PipelineService,
+        beside others: [any Service],
         log: Logger
     ) async throws {
-        let pipeline = PipelineService(runner: runner, stop: stop, log: log)
-        var services: [ServiceGroupConfiguration.ServiceConfiguration] = []
-        if let listen = settings.http.listen {
-            let address = ListenAddress(host: listen.host, port: listen.port)
-            // A port that is taken is a fault of the settings: say so before anything is touched.
-            try address.probe()
-            let service = HealthService(
-                listen: address,
-                access: try HTTPAssembly.access(settings.http, log: log),
-                board: board,
-                logger: log
-            )
-            services.append(
-                .init(
-                    service: service,
-                    failureTerminationBehavior: .gracefullyShutdownGroup
-                )
-            )
-            services.append(.init(service: HistoryRecorder(board: board)))
+        var services: [ServiceGroupConfiguration.ServiceConfiguration] = others.map {
+            .init(service: $0, failureTerminationBehavior: .gracefullyShutdownGroup)
         }
-        services.append(
-            .init(
-                service: SystemdNotifier(
-                    board: board,
-                    logger: log,
-                    environment: ProcessInfo.processInfo.environment
-                )
-            )
-        )
-        services.append(.init(service: reporter))
         services.append(
             .init(
                 service: pipeline,

@@ -13,6 +13,7 @@ enum SinkAssembly {
     /// How the task's sink is made; throws for a kind that this build does not have.
     static func sink(
         _ settings: Settings,
+        live: LiveSettings? = nil,
         database: String,
         log: Logger
     ) throws(WalrelayError) -> @Sendable (any SinkSupervisor) throws -> any Sink {
@@ -40,7 +41,12 @@ enum SinkAssembly {
                 )
             }
         case .postgresql(let section):
-            let options = try postgresOptions(section, settings, database: database)
+            let options = try postgresOptions(
+                section,
+                settings,
+                live: live,
+                database: database
+            )
             return { supervisor in PostgresSink(options, supervisor: supervisor, logger: log) }
         case .kafka(let section):
             return try KafkaAssembly.sink(section, settings, database: database, log: log)
@@ -51,14 +57,18 @@ enum SinkAssembly {
     static func postgresOptions(
         _ section: Settings.Sink.PostgreSQL,
         _ settings: Settings,
+        live: LiveSettings? = nil,
         database: String
     ) throws(WalrelayError) -> PostgresSinkOptions {
         var options = PostgresSinkOptions(
             task: settings.task,
             version: walrelayVersion,
             database: database,
-            source: try settings.source.parameters(of: settings.task),
-            target: try section.connection.parameters(of: settings.task),
+            source: try settings.sourceParameters(live: live),
+            target: try section.connection.parameters(
+                of: settings.task,
+                now: live?.target(section.connection)
+            ),
             selection: settings.tables
         )
         options.schema =

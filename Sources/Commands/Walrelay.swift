@@ -48,7 +48,7 @@ public struct Walrelay: AsyncParsableCommand {
         version: walrelayVersion,
         subcommands: [
             CheckCommand.self, RunCommand.self, StatusCommand.self, SlotsCommand.self,
-            TeardownCommand.self, VerifyCommand.self, BatchCommand.self,
+            SnapshotCommand.self, TeardownCommand.self, VerifyCommand.self, BatchCommand.self,
         ]
     )
 

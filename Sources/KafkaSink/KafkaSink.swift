@@ -142,6 +142,18 @@ public final class KafkaSink: Sink {
         commits += 1
     }
 
+    /// Hands rows over beside the changes of a transaction that may go on.
+    public func writeCopied(_ batch: borrowing ChangeBatch) throws {
+        try deliver(batch, 0..<batch.changes.count)
+    }
+
+    /// Commits what was handed over of a transaction that goes on, as a part of it: then rows that
+    /// were copied stay, and a replay leaves that part out.
+    public func dropUnfinished() throws {
+        if let session = link?.session, session.since != nil { try commitPart() }
+        forget()
+    }
+
     /// Takes back whatever was handed over since the last commit.
     ///
     /// Without Kafka transactions some of it may have reached its topic.

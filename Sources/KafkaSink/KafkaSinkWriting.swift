@@ -48,14 +48,14 @@ extension KafkaSink {
             let session = try begin(link)
             next = try link.sender.send(batch, next..<range.upperBound, at: now, to: session)
             let last = batch.changes[next - 1]
-            lastWritten =
-                last.kind == .read
-                ? nil
-                : PartialTransaction(
+            // Rows that are copied beside a transaction do not bring it further.
+            if last.kind != .read {
+                lastWritten = PartialTransaction(
                     commitLSN: batch.transactions[Int(last.transaction)].commitLSN,
                     ordinal: last.ordinal,
                     lsn: last.lsn
                 )
+            }
             try session.poll()
             if session.isOld { try commitPart() }
         }
@@ -188,7 +188,7 @@ extension KafkaSink {
     }
 
     /// Commits what there is of a transaction of the source that lasts for too long.
-    private func commitPart() throws {
+    func commitPart() throws {
         guard let stored else { return }
         if let lastWritten {
             log.info(

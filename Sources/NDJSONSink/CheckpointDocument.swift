@@ -28,6 +28,8 @@ struct CheckpointEncoder {
     private var relationBytes: [UInt8] = Array("[]".utf8)
     private var types: [TypeEntry] = []
     private var typeBytes: [UInt8] = []
+    private var copies: [TableCopy] = []
+    private var copyBytes: [UInt8] = []
 
     /// The document's bytes, one key a line.
     mutating func encode(_ document: CheckpointDocument) -> [UInt8] {
@@ -65,6 +67,11 @@ struct CheckpointEncoder {
             typeBytes = Self.bytes(of: types)
         }
         out += typeBytes
+        if checkpoint.copies != copies {
+            copies = checkpoint.copies
+            copyBytes = Self.bytes(of: copies)
+        }
+        out += copyBytes
         out.append("}\n")
         return out
     }
@@ -83,6 +90,31 @@ struct CheckpointEncoder {
             out.append(",\"delimiter\":\(type.delimiter)}")
         }
         if !types.isEmpty { out.append("]") }
+        return out
+    }
+
+    /// The key and its value; nothing where there are none.
+    private static func bytes(of copies: [TableCopy]) -> [UInt8] {
+        var out: [UInt8] = []
+        for (index, copy) in copies.enumerated() {
+            out.append(index == 0 ? ",\n \"copies\":[\n  {" : ",\n  {")
+            out.append("\"oid\":\(copy.oid),\"point\":\"\(copy.point)\"")
+            switch copy.progress {
+            case .nothing: break
+            case .whole: out.append(",\"whole\":true")
+            case .keys(let column, let keys):
+                out.append(",\"column\":")
+                out.append(quoted: column)
+                let pairs = keys.ranges.map { range in
+                    "[\(range.lower.map(String.init) ?? "null"),"
+                        + "\(range.upper.map(String.init) ?? "null")]"
+                }
+                out.append(",\"ranges\":[\(pairs.joined(separator: ","))]")
+            }
+            if copy.isAsked { out.append(",\"asked\":true") }
+            out.append(",\"rows\":\(copy.rows),\"bytes\":\(copy.bytes)}")
+        }
+        if !copies.isEmpty { out.append("]") }
         return out
     }
 
@@ -147,7 +179,7 @@ extension [UInt8] {
 extension CheckpointDocument: Decodable {
     private enum Key: String, CodingKey {
         case version, task, file, length, position, snapshot, snapshotLSN
-        case systemIdentifier, database, slot, publicationOID, timeline, relations, types
+        case systemIdentifier, database, slot, publicationOID, timeline, relations, types, copies
     }
 
     /// Decodes a document of this version.
@@ -194,7 +226,8 @@ extension CheckpointDocument: Decodable {
             relations: try values.decode([Relation].self, forKey: .relations),
             types: try values.decodeIfPresent([TypeEntry].self, forKey: .types) ?? [],
             publicationOID: try values.decodeIfPresent(UInt32.self, forKey: .publicationOID),
-            timeline: try values.decodeIfPresent(UInt32.self, forKey: .timeline)
+            timeline: try values.decodeIfPresent(UInt32.self, forKey: .timeline),
+            copies: try values.decodeIfPresent([TableCopy].self, forKey: .copies) ?? []
         )
     }
 

@@ -157,11 +157,10 @@ final class EventFiles {
 
     /// Makes everything up to `pending` durable together with the checkpoint.
     ///
-    /// `pending` must have been appended. While a snapshot is running the place stays where the
-    /// snapshot began, so that an unfinished one is cut off as a whole.
+    /// `pending` must have been appended.
     func commit(_ checkpoint: Checkpoint) throws {
         let file = try openCurrent()
-        let mark = checkpoint.snapshot == .running ? durable.mark : pending
+        let mark = pending
         Failpoint.hit(.afterWriteBeforeSync)
         // A file before the current one was synced when it was rotated.
         if mark.number == position.number, mark.length > synced { try syncData(of: file) }
@@ -248,6 +247,29 @@ final class EventFiles {
         }
     }
 
+    /// Takes over files that were written beside the run, as its next ones, with the next commit.
+    ///
+    /// To be called where nothing is uncommitted. Until that commit they have open names behind
+    /// its place, and a rollback or a start removes them.
+    func adopt(_ files: [CopiedFiles.Finished]) throws {
+        guard !files.isEmpty else { return }
+        var number = position.length == 0 ? position.number : position.number + 1
+        current = nil
+        for file in files {
+            let name = FileMark.start(of: number).openName
+            try attempt("Renaming", file.name) { () throws(Errno) in
+                try directory.rename(file.name, to: name)
+            }
+            position = FileMark(number: number, length: file.length)
+            number += 1
+        }
+        pending = position
+        let name = position.openName
+        current = try attempt("Opening", name) { () throws(Errno) in try directory.open(name) }
+        (synced, writtenBack) = (position.length, position.length)
+        directoryIsDirty = true
+    }
+
     // MARK: - Going back
 
     /// Makes the files as the last checkpoint says.
@@ -331,7 +353,7 @@ final class EventFiles {
     // MARK: - Full disks
 
     /// Makes a call, again and again for as long as the disk is full and the supervisor waits.
-    private func attempt<Result>(
+    func attempt<Result>(
         _ action: String,
         _ object: @autoclosure () -> String,
         _ call: () throws(Errno) -> Result

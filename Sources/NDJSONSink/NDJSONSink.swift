@@ -56,6 +56,8 @@ public final class NDJSONSink: Sink {
     private let supervisor: any SinkSupervisor
     private let logger: Logger
     private var events: EventEncoder
+    /// Rows of tables that are copied beside the stream.
+    private var copied: CopiedFiles?
     /// `nil` while the sink is closed.
     private(set) var files: EventFiles?
     /// Whether a failure has left behind what only a rollback mends.
@@ -77,10 +79,9 @@ public final class NDJSONSink: Sink {
 
     /// Locks the directory, cuts the files back to the checkpoint and returns it.
     ///
-    /// A `.running` checkpoint is returned like any other, the files cut to where its snapshot
-    /// began. Throws `sink.directory_unwritable`, `sink.directory_in_use`,
-    /// `sink.checkpoint_malformed`, `sink.checkpoint_missing` and `sink.files_mismatch`; nothing
-    /// was changed then.
+    /// Rows of a snapshot are behind a `.running` checkpoint like any others. Throws
+    /// `sink.directory_unwritable`, `sink.directory_in_use`, `sink.checkpoint_malformed`,
+    /// `sink.checkpoint_missing` and `sink.files_mismatch`; nothing was changed then.
     public func open() throws -> Checkpoint? {
         guard files == nil else { throw WalrelayError.outOfOrder("open again") }
         let files = try EventFiles(
@@ -88,6 +89,7 @@ public final class NDJSONSink: Sink {
             supervisor: supervisor,
             logger: logger
         )
+        try CopiedFiles.remove(from: files)
         self.files = files
         reset()
         return files.durable.checkpoint
@@ -95,8 +97,7 @@ public final class NDJSONSink: Sink {
 
     /// Forgets what is not committed and makes a `.running` checkpoint durable.
     ///
-    /// Until a checkpoint that is `.complete` is committed nothing is sealed, and a start comes
-    /// back to this place.
+    /// What an earlier snapshot has committed stays: nobody begins anew over rows that count.
     public func beginSnapshot(_ checkpoint: Checkpoint) throws {
         precondition(checkpoint.snapshot == .running, "a snapshot begins with a running checkpoint")
         try rollback()
@@ -177,6 +178,38 @@ public final class NDJSONSink: Sink {
         commits += 1
         owesRollback = false
     }
+
+    /// Rows go to files of their own, which become part of the run when all are there.
+    public func beginCopy(
+        _ relations: [Relation],
+        types: [TypeEntry]
+    ) throws -> (any CopyLanes)? {
+        let files = try usable("begin a copy")
+        copied = try CopiedFiles(
+            beside: files,
+            rotateBytes: options.rotateBytes,
+            events: EventEncoder(options)
+        )
+        return nil
+    }
+
+    /// Writes rows of a copy; blocks for as long as the disk is full.
+    public func writeCopied(_ batch: borrowing ChangeBatch) throws {
+        guard copied != nil else { throw WalrelayError.outOfOrder("write rows of a copy") }
+        bytesWritten += UInt64(try copied?.write(batch) ?? 0)
+    }
+
+    /// Adopts the files of the copy; after any error a rollback is due.
+    public func endCopy() throws {
+        let files = try usable("end a copy")
+        owesRollback = true
+        try files.adopt(copied?.finish() ?? [])
+        copied = nil
+        owesRollback = false
+    }
+
+    /// Forgets the copy; its files go with the next one, or the next start.
+    public func abandonCopy() { copied = nil }
 
     /// Cuts the files back to the last commit.
     public func rollback() throws {

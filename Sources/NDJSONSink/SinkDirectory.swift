@@ -246,6 +246,21 @@ final class SinkDirectory {
 
     /// The regular files of the directory whose names are those of event files.
     func eventFiles() throws(Errno) -> [EventFileFound] {
+        var found: [EventFileFound] = []
+        for name in try names() {
+            guard let parsed = EventFileName(parsing: name) else { continue }
+            var status = stat()
+            _ = try repeating {
+                fstatat(handle.descriptor, name, &status, AT_SYMLINK_NOFOLLOW)
+            }
+            guard status.st_mode & S_IFMT == S_IFREG else { continue }
+            found.append(EventFileFound(name: parsed, length: Int64(status.st_size)))
+        }
+        return found
+    }
+
+    /// Every name in the directory.
+    func names() throws(Errno) -> [String] {
         let listed = try repeating {
             openat(handle.descriptor, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         }
@@ -255,18 +270,13 @@ final class SinkDirectory {
             throw error
         }
         defer { closedir(stream) }
-        var found: [EventFileFound] = []
+        var found: [String] = []
         while let entry = readdir(stream) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) { field in
-                field.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
-            guard let parsed = EventFileName(parsing: name) else { continue }
-            var status = stat()
-            _ = try repeating {
-                fstatat(handle.descriptor, name, &status, AT_SYMLINK_NOFOLLOW)
-            }
-            guard status.st_mode & S_IFMT == S_IFREG else { continue }
-            found.append(EventFileFound(name: parsed, length: Int64(status.st_size)))
+            found.append(
+                withUnsafePointer(to: &entry.pointee.d_name) { field in
+                    field.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+                }
+            )
         }
         return found
     }

@@ -96,6 +96,12 @@ public final class StreamSink: Sink {
         commits += 1
     }
 
+    /// Writes the rows at once, as whole lines.
+    public func writeCopied(_ batch: borrowing ChangeBatch) throws {
+        try write(batch)
+        try flush()
+    }
+
     /// Forgets the lines that have not been written yet; the others come again.
     public func rollback() throws {
         events = EventEncoder(makeEncoder())

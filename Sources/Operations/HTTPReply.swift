@@ -47,6 +47,7 @@ struct HTTPReply: Sendable {
     private static func phrase(of code: Int) -> String {
         switch code {
         case 200: "OK"
+        case 202: "Accepted"
         case 400: "Bad Request"
         case 401: "Unauthorized"
         case 404: "Not Found"

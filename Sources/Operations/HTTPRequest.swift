@@ -14,6 +14,8 @@ struct HTTPRequest: Sendable, Equatable {
     var host: String?
     /// The value of the header `Authorization`.
     var authorization: String?
+    /// The value of the header `Walrelay-Tables`, which no page of another site can send unasked.
+    var tables: String?
     /// Whether a body follows, which is never read.
     var hasBody = false
     /// Whether the connection ends with the answer.

@@ -120,6 +120,7 @@ private struct PartialHead {
         switch String(decoding: line[..<colon], as: UTF8.self).lowercased() {
         case "host": try Self.set(&request.host, value)
         case "authorization": try Self.set(&request.authorization, value)
+        case "walrelay-tables": try Self.set(&request.tables, value)
         case "content-length": try Self.set(&contentLength, value)
         case "transfer-encoding": isEncoded = true
         case "connection":
@@ -131,7 +132,7 @@ private struct PartialHead {
 
     private static func set(_ field: inout String?, _ value: String) throws(HTTPRefusal) {
         guard field == nil else {
-            throw .malformed("Host, Authorization or Content-Length stands twice")
+            throw .malformed("a header stands twice that may stand once")
         }
         field = value
     }

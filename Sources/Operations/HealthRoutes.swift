@@ -8,12 +8,16 @@ import Pipeline
 
 /// The endpoints of a running task.
 struct HealthRoutes: Sendable {
-    static let paths = probes + ["/", "/status", "/history", "/metrics"]
+    static let paths = probes + ["/", "/status", "/history", "/metrics", snapshot]
+    /// Where tables are asked for once more; the one path that changes anything.
+    static let snapshot = "/snapshot"
     /// What orchestrators ask, who have no token: they are told the code, and nothing else.
     static let probes = ["/healthz", "/readyz"]
 
     let board: StatusBoard
     var access = HTTPAccess()
+    /// Takes the wish for tables to be copied once more; must not wait for anything.
+    var ask: (@Sendable ([TableName]) -> Void)?
     var stallLimit: Duration = HealthReport.stallLimit
 
     /// Answers a request; the body of a reply to HEAD is for its length only.
@@ -36,6 +40,7 @@ struct HealthRoutes: Sendable {
         guard Self.paths.contains(request.path) else {
             return .text(404, "no such page; there are " + Self.paths.joined(separator: " "))
         }
+        if request.path == Self.snapshot { return takeWish(request) }
         guard request.method == "GET" || request.method == "HEAD" else {
             var reply = HTTPReply.text(405, "only GET and HEAD are answered here")
             reply.headers = [("Allow", "GET, HEAD")]
@@ -59,11 +64,33 @@ struct HealthRoutes: Sendable {
         }
     }
 
+    /// Takes a wish, which is fulfilled later.
+    ///
+    /// The header keeps the pages of other sites out: a browser asks first whether they may send
+    /// it, and is answered 405.
+    private func takeWish(_ request: HTTPRequest) -> HTTPReply {
+        guard request.method == "POST" else {
+            var reply = HTTPReply.text(405, "only POST is answered here")
+            reply.headers = [("Allow", "POST")]
+            return reply
+        }
+        guard !request.hasBody else { return .text(413, "no request has a body here") }
+        guard let names = request.tables.flatMap({ [TableName](header: $0) }) else {
+            return .text(400, "the header Walrelay-Tables does not name tables")
+        }
+        guard let ask, board.status.phase == .streaming else {
+            return .text(503, "the task does not stream now")
+        }
+        ask(names)
+        return .text(202, "asked for")
+    }
+
     private var status: TaskStatus { board.status.withoutPaths }
 
     private var report: HealthReport {
         var report = HealthReport(board: board, stallLimit: stallLimit)
         report.sickness = report.sickness?.withoutPaths
+        report.warning = report.warning?.withoutPaths
         return report
     }
 

@@ -24,7 +24,8 @@ struct NotifyProtocol: Sendable {
     /// systemd's patience; nil when no watchdog is set for this process.
     let watchdog: Duration?
 
-    private var isReady = false
+    /// Whether READY=1 was said.
+    private(set) var isReady = false
     private var isStopping = false
     private var phase: TaskStatus.Phase?
     private var wasStalled = false

@@ -8,6 +8,7 @@ import Glibc
 public import Logging
 public import Pipeline
 public import ServiceLifecycle
+import Synchronization
 
 /// Tells systemd of readiness, progress and stopping, and feeds its watchdog by progress.
 public struct SystemdNotifier: Service {
@@ -15,6 +16,8 @@ public struct SystemdNotifier: Service {
     private let logger: Logger
     private let address: String?
     private let watchdog: Duration?
+    /// Whether READY=1 was sent, before which nothing is told of a reload.
+    private let isReady = ReadyFlag()
 
     /// Creates a notifier for the service manager that the environment names, if any.
     public init(board: StatusBoard, logger: Logger, environment: [String: String]) {
@@ -46,11 +49,29 @@ public struct SystemdNotifier: Service {
             if let message {
                 isReachable = send(message, to: address, wasReachable: isReachable)
                 if isReachable { state = next }
+                if state.isReady { isReady.set() }
             }
             if isShuttingDown { return }
             let tick = state.tick
             try? await cancelWhenGracefulShutdown { try await Task.sleep(for: tick) }
         }
+    }
+
+    /// Tells systemd that the settings are read again while `body` does it; blocks as long.
+    ///
+    /// The two lines are what `Type=notify-reload` waits for, and what `Type=notify` shows.
+    public func reload(_ body: () -> Void) {
+        guard let address, isReady.isSet else { return body() }
+        var now = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &now)
+        let microseconds = Int64(now.tv_sec) * 1_000_000 + Int64(now.tv_nsec) / 1_000
+        _ = send(
+            "RELOADING=1\nMONOTONIC_USEC=\(microseconds)",
+            to: address,
+            wasReachable: true
+        )
+        body()
+        _ = send("READY=1", to: address, wasReachable: true)
     }
 
     /// Silence after which a part is stalled: the watchdog's interval, or what /healthz allows.
@@ -81,4 +102,13 @@ public struct SystemdNotifier: Service {
         else { return nil }
         return .microseconds(microseconds)
     }
+}
+
+/// Whether systemd was told that the service is ready.
+private final class ReadyFlag: Sendable {
+    private let flag = Atomic(false)
+
+    var isSet: Bool { flag.load(ordering: .acquiring) }
+
+    func set() { flag.store(true, ordering: .releasing) }
 }

@@ -222,12 +222,14 @@ extension TaskRunner {
     func ensurePublication(
         of tables: [SourceTable],
         isUnderWay: Bool = false,
+        adding: Set<UInt32> = [],
         on control: borrowing Connection
     ) throws {
         let outcome = try Publication.ensure(
             task: options.task,
             tables: tables,
             isUnderWay: isUnderWay,
+            adding: adding,
             on: control
         )
         switch outcome {

@@ -3,9 +3,9 @@
 // How a task comes to a checkpoint that it can be streamed from. Whatever a snapshot is begun
 // from, it is taken at a slot's consistent point (SnapshotPhase):
 //
-//   nothing, or rows that nobody sees             a snapshot
-//   rows that are seen, of one that was           the stream up to a new snapshot's point, then
-//   interrupted                                   that snapshot
+//   nothing, or rows that do not count            a snapshot
+//   a part of one that was interrupted            the stream up to a new snapshot's point, then
+//                                                 the rest at that point
 //   a slot, where no rows are asked for           the slot's position
 
 import ChangeModel
@@ -88,6 +88,8 @@ extension TaskRunner {
         log.notice("going on from an interrupted snapshot without the rows that it lacks")
         var whole = seen
         whole.snapshot = .complete
+        whole.copies = []
+        try sink.prepare(whole.relations, types: whole.types)
         try sink.commit(whole)
         return whole
     }

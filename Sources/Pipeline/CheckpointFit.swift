@@ -62,10 +62,9 @@ enum CheckpointFit {
             )
         }
         if slot.isLost {
-            let reason = slot.invalidationReason.map { " (\($0))" } ?? ""
             throw mismatch(
                 "slot.wal_lost",
-                "The server has removed WAL that the slot \(options.slot) needs\(reason): "
+                "\(givenUp(slot)): "
                     + loss(checkpoint, upTo: facts.walLSN),
                 afresh
             )
@@ -88,6 +87,14 @@ enum CheckpointFit {
                     + "that the source does not know",
                 afresh
             )
+        }
+    }
+
+    /// That a slot is lost, and by what: up to 16 the server knows of one reason only.
+    private static func givenUp(_ slot: SlotState) -> String {
+        switch slot.invalidationReason {
+        case nil, "wal_removed": "The server has removed WAL that the slot \(slot.name) needs"
+        case let reason?: "The server has given up the slot \(slot.name) (\(reason))"
         }
     }
 

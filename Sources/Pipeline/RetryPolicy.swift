@@ -12,7 +12,8 @@ public struct RetryPolicy: Sendable {
     /// The longest wait.
     public static let longestDelay: Duration = .seconds(30)
 
-    private let limit: Duration?
+    /// How long may pass without success; `nil` is for ever.
+    public var limit: Duration?
     private var failedSince: ContinuousClock.Instant?
     /// Failures since the last success.
     public private(set) var failures = 0

@@ -36,6 +36,8 @@ final class SlotMonitor: Sendable {
     }
 
     private static let interval: Duration = .seconds(2)
+    /// What the warning is called, in the log and in the status.
+    fileprivate static let warningCode = "slot.retention"
 
     private let options: TaskOptions
     private let board: StatusBoard
@@ -71,8 +73,8 @@ final class SlotMonitor: Sendable {
             state.system = nil
             state.epoch += 1
             state.verdict = nil
+            alarm.store(false, ordering: .releasing)
         }
-        alarm.store(false, ordering: .releasing)
     }
 
     /// Ends the looking.
@@ -116,12 +118,11 @@ final class SlotMonitor: Sendable {
                 .overBudget(slot?.retainedBytes ?? 0)
             } else { nil }
         guard let verdict else { return }
-        let isNew = state.withLock { state in
-            guard state.epoch == before.1, state.verdict == nil else { return false }
-            state.verdict = verdict
-            return true
+        state.withLock { state in
+            guard state.epoch == before.1 else { return }
+            state.verdict = state.verdict ?? verdict
+            alarm.store(true, ordering: .releasing)
         }
-        if isNew { alarm.store(true, ordering: .releasing) }
     }
 
     private func show(_ slot: SlotState?, _ facts: ServerFacts, _ retention: TaskStatus.Retention?)
@@ -138,9 +139,9 @@ final class SlotMonitor: Sendable {
             status.source.retention = retention
         }
         if let warning = retention?.warning {
-            board.warn("slot.retention", warning)
+            board.warn(Self.warningCode, warning)
         } else {
-            board.clearWarning("slot.retention")
+            board.clearWarning(Self.warningCode)
         }
     }
 }
@@ -188,7 +189,7 @@ private struct RetentionWatch {
     }
 
     private static let advice: Logger.Metadata = [
-        "code": "slot.retention",
+        "code": "\(SlotMonitor.warningCode)",
         "try": "`walrelay status` tells what is behind; docs/operations.md, \"The slot lags\"",
     ]
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The snapshot: its checkpoint says `running` until the last row is durable, so that a start
-// after a crash does not take a part of it for the whole. What there is of it then is thrown away
-// and taken anew; or, where rows of it were seen, brought up to another one's point (CatchUp).
+// The snapshot: its checkpoint says `running` until the last row is durable, and what of it is. A
+// start after a crash brings that up to another snapshot's point (CatchUp) and copies the rest.
 
 import ChangeModel
 import LibPQ
@@ -28,7 +27,8 @@ extension TaskRunner {
         if options.snapshot != .never { enter(.snapshotting) }
         let began = ContinuousClock.now
         let goesOn = run.checkpoint?.goesOn ?? false
-        if goesOn {
+        if goesOn, let former = run.checkpoint {
+            try sink.resumeSnapshot(former)
             // Nearly all of the way before there is a snapshot that holds up VACUUM.
             try catchUp(
                 to: facts.walLSN,
@@ -43,22 +43,7 @@ extension TaskRunner {
             // Nothing is made on the server before the sink has shown that it can write.
             if options.snapshot != .only { try ensurePublication(of: tables, on: control) }
         }
-        let taken = try SlotSnapshot.take(
-            slot: options.slot,
-            slotExists: slotExists || options.snapshot == .only,
-            failover: options.failover,
-            parameters: options.source,
-            stop: stop,
-            log: log,
-            waiting: { [board] in board.beat(.sink) }
-        )
-        if options.snapshot != .only { slots.expect(on: facts) }
-        log.notice(
-            "snapshot taken",
-            metadata: [
-                "lsn": "\(taken.consistentPoint)", "tables": .stringConvertible(tables.count),
-            ]
-        )
+        let taken = try take(tables.count, slotExists: slotExists, facts: facts)
         if goesOn {
             try catchUp(
                 to: taken.consistentPoint,
@@ -83,8 +68,14 @@ extension TaskRunner {
         )
         try sink.prepare(done.relations, types: done.types)
         if options.snapshot != .never {
-            if sink.showsUnfinishedSnapshots { try show(done, in: sink, goesOn: goesOn) }
-            try copy(current, types: types, taken: taken, to: sink)
+            try copyMissing(
+                of: done,
+                after: goesOn ? run.checkpoint : nil,
+                current,
+                types: types,
+                taken: taken,
+                to: sink
+            )
         }
         try turn.verify()
         try board.measureSink { try sink.commit(done) }
@@ -93,6 +84,77 @@ extension TaskRunner {
         publish(sink.statistics)
         sayComplete(since: began)
         return done
+    }
+
+    /// Takes the snapshot of so many tables, and makes the slot where there is none.
+    private func take(
+        _ count: Int,
+        slotExists: Bool,
+        facts: ServerFacts
+    ) throws -> SlotSnapshot {
+        let taken = try SlotSnapshot.take(
+            slot: options.slot,
+            slotExists: slotExists || options.snapshot == .only,
+            failover: options.failover,
+            parameters: options.source,
+            stop: stop,
+            log: log,
+            waiting: { [board] in board.beat(.sink) }
+        )
+        if options.snapshot != .only { slots.expect(on: facts) }
+        log.notice(
+            "snapshot taken",
+            metadata: [
+                "lsn": "\(taken.consistentPoint)", "tables": .stringConvertible(count),
+            ]
+        )
+        return taken
+    }
+
+    /// Copies what an earlier snapshot, whose checkpoint has come to this one's point, has not.
+    private func copyMissing(
+        of done: Checkpoint,
+        after former: Checkpoint?,
+        _ tables: [SourceTable],
+        types: TypeCatalog,
+        taken: consuming SlotSnapshot,
+        to sink: any Sink
+    ) throws {
+        let begun = Self.begun(done, after: former)
+        // Without a slot nothing will bring what is there up to another point.
+        let canGoOn = sink.keepsCheckpoint && (options.snapshot != .only || former != nil)
+        if canGoOn || sink.showsUnfinishedSnapshots {
+            try turn.verify()
+            try sink.commit(canGoOn ? begun : Self.unreachable(begun))
+        }
+        try copy(
+            tables,
+            types: types,
+            taken: taken,
+            to: sink,
+            noting: CopiedSoFar(begun, isCommitted: canGoOn)
+        )
+    }
+
+    /// The checkpoint before the first row of a snapshot: what is there is what an earlier one left,
+    /// brought up to this one's point.
+    private static func begun(_ done: Checkpoint, after former: Checkpoint?) -> Checkpoint {
+        var begun = done
+        begun.snapshot = .running
+        begun.copies = done.relations.map { relation in
+            var copy = TableCopy(oid: relation.oid, point: done.position)
+            if let former { copy.add(former.copy(of: relation.oid)) }
+            if copy.progress == .nothing { (copy.rows, copy.bytes) = (0, 0) }
+            return copy
+        }
+        return begun
+    }
+
+    /// Says where rows are from that are seen, and that nothing leads on from there.
+    private static func unreachable(_ begun: Checkpoint) -> Checkpoint {
+        var seen = begun
+        seen.position = .zero
+        return seen
     }
 
     private func sayComplete(since began: ContinuousClock.Instant) {
@@ -132,15 +194,6 @@ extension TaskRunner {
         return current
     }
 
-    /// Says in the sink, before rows are seen there, where they are from.
-    private func show(_ done: Checkpoint, in sink: any Sink, goesOn: Bool) throws {
-        var seen = done
-        seen.snapshot = .running
-        // Without a slot nothing will bring the rows that are seen up to another point.
-        if options.snapshot == .only, !goesOn { seen.position = .zero }
-        try sink.commit(seen)
-    }
-
     /// The sink knows of the attempt before the server does: a slot that is found without a
     /// checkpoint was not made by a run of ours that died.
     private func announce(to sink: any Sink, facts: ServerFacts) throws {
@@ -154,110 +207,5 @@ extension TaskRunner {
                 facts: facts
             )
         )
-    }
-
-    private func copy(
-        _ tables: [SourceTable],
-        types: TypeCatalog,
-        taken: consuming SlotSnapshot,
-        to sink: any Sink
-    ) throws {
-        let queue = BatchQueue(capacity: 2, pressure: board.backPressure)
-        let stopWorkers = StopSignal()
-        let isImported = Atomic(false)
-        let copier = SnapshotCopier(
-            parameters: options.source,
-            request: request(tables, types: types, taken: taken),
-            outlet: SnapshotOutlet(
-                lanes: sink.copyLanes,
-                deliver: { [board] batch in
-                    board.beat(.snapshot)
-                    try queue.put(batch, stop: stopWorkers)
-                },
-                recycled: { queue.spare() },
-                imported: { isImported.store(true, ordering: .releasing) },
-                progress: { [board] in board.update($0) },
-                passed: { [board] rows in
-                    board.beat(.snapshot)
-                    board.addChanges(rows, transactions: 0)
-                }
-            )
-        )
-        board.begin(.snapshot)
-        defer { board.end(.snapshot) }
-        let worker = Worker(named: "snapshot") {
-            defer { queue.finish() }
-            try copier.run(stop: stopWorkers)
-        }
-        var export: SlotSnapshot? = consume taken
-        do {
-            try drain(queue, into: sink) {
-                // Once all have joined the snapshot nobody needs the transaction that made it.
-                if isImported.load(ordering: .acquiring) { export = nil }
-            }
-        } catch {
-            // The sink cannot go on: the workers must not wait for it.
-            stopWorkers.request()
-            queue.finish()
-            _ = try? worker.join { board.beat(.sink) }
-            throw error
-        }
-        try worker.join { board.beat(.sink) }
-        _ = export.take()
-    }
-
-    private func request(
-        _ tables: [SourceTable],
-        types: TypeCatalog,
-        taken: borrowing SlotSnapshot
-    ) -> SnapshotRequest {
-        var request = SnapshotRequest(
-            snapshot: taken.snapshotName,
-            lsn: taken.consistentPoint,
-            time: .now,
-            tables: tables.map { table in
-                SnapshotTable(
-                    table,
-                    as: RelationVersion(
-                        relation: table.relation,
-                        types: types.types(of: table.relation),
-                        version: RelationVersions.next()
-                    )
-                )
-            },
-            workers: options.snapshotWorkers
-        )
-        // Each worker fills a batch of its own: small ones keep the memory of many workers small
-        // and cost nothing measurable.
-        request.batchRows = min(options.batchRows, 4_096)
-        request.batchBytes = min(options.batchBytes, 512 << 10)
-        return request
-    }
-
-    /// Writes what the workers deliver until they have ended; with lanes there is nothing of it.
-    private func drain(
-        _ queue: BatchQueue,
-        into sink: any Sink,
-        meanwhile: () -> Void
-    ) throws {
-        while !queue.isDrained {
-            board.beat(.sink)
-            try turn.verify()
-            meanwhile()
-            if stop.isRequested || slots.isRaised { throw CancellationError() }
-            guard let batch = queue.next(within: .milliseconds(100)) else {
-                // Workers that read a long row or wait for a lock are alive as long as their
-                // connections are, those of their lanes too; all have limits of their own.
-                board.beat(.snapshot)
-                try sink.idle()
-                publish(sink.statistics)
-                continue
-            }
-            try board.measureSink { try sink.write(batch) }
-            supervisor.sinkSucceeded()
-            board.addChanges(batch.changes.count, transactions: 0)
-            publish(sink.statistics)
-            queue.recycle(batch)
-        }
     }
 }

@@ -34,7 +34,10 @@ extension StatusBoard {
     /// Shows that the task waits for another daemon's end; the phase is standby.
     func standBy(for holder: TaskHolder?) {
         let now = timestamp
+        count { $0.isSourceUp = true }
         update { status in
+            // Where a stream of ours stood says nothing any more, and would count as lag.
+            (status.stream.receivedLSN, status.stream.durableLSN) = (nil, nil)
             let since = status.phase == .standby ? status.standby?.since : nil
             status.standby = TaskStatus.Standby(since: since ?? now, holder: holder)
             status.phase = .standby

@@ -22,9 +22,16 @@ extension TaskRunner {
         control: borrowing Connection,
         retry: inout RetryPolicy
     ) throws -> StreamEnding {
-        var start = checkpoint
+        if checkpoint.snapshot == .complete, try keepsFormerTables(&run, on: control) {
+            return .stopped
+        }
+        var start = try forget(checkpoint, in: sink, control: control)
+        if start.snapshot == .complete {
+            run.checkpoint = start
+            start = try beginAddition(sink: sink, run: &run, control: control) ?? start
+        }
         let watch = try CatalogWatch(
-            known: checkpoint.relations,
+            known: start.relations,
             selection: options.tables,
             on: control
         )
@@ -42,9 +49,11 @@ extension TaskRunner {
             start: start,
             provisional: run.isBaselineProvisional,
             acceptedNames: watch.baseline.acceptedNames,
+            takesUncopied: sink.showsUnfinishedSnapshots,
             until: until,
             types: Self.types(of: start.relations, known: start.types, on: control),
             statusInterval: Self.statusInterval(on: control),
+            arrived: run.arrived,
             runner: self
         )
         let monitor = SourceMonitor(
@@ -65,6 +74,13 @@ extension TaskRunner {
         }
         let ending = try session.join { board.beat(.sink) }
         if let refusal = monitor.refusal(durable: session.position.durable) { throw refusal }
+        if !stop.isRequested { try step(&run, sink: sink, facts: facts) }
+        while ending == .reachedUntil, run.addition != nil, !stop.isRequested {
+            try finishAlone(&run, sink: sink, facts: facts)
+            if let until = run.until, let now = run.checkpoint, now.position < until {
+                return .stopped
+            }
+        }
         return ending
     }
 
@@ -97,19 +113,78 @@ extension TaskRunner {
         guard baseline.losses.isEmpty else { return }
         let wanted = Set(baseline.relations.map(\.oid))
         let tables = try SourceCatalog.tables(options.tables, measured: false, on: control)
-        for table in tables where !wanted.contains(table.relation.oid) {
-            log.warning(
-                """
-                \(table.relation.qualifiedName) is new since the snapshot and is not taken: \
-                its existing rows would be missing. A new task takes it
-                """
-            )
-        }
         try ensurePublication(
             of: tables.filter { wanted.contains($0.relation.oid) },
             isUnderWay: true,
             on: control
         )
+    }
+
+    /// Takes the tables that the settings do not take any more out of the checkpoint, before they
+    /// leave the publication: what is written to them from then on never comes.
+    private func forget(
+        _ checkpoint: Checkpoint,
+        in sink: any Sink,
+        control: borrowing Connection
+    ) throws -> Checkpoint {
+        guard checkpoint.snapshot == .complete else { return checkpoint }
+        let baseline = try CatalogWatch(
+            known: checkpoint.relations,
+            selection: options.tables,
+            on: control
+        ).baseline
+        let taken = Set(baseline.relations.map(\.oid))
+        let gone = checkpoint.relations.filter { !taken.contains($0.oid) }
+        guard !gone.isEmpty, !taken.isEmpty else { return checkpoint }
+        for notice in baseline.notices { log.notice("\(notice)") }
+        var less = checkpoint
+        less.relations.removeAll { !taken.contains($0.oid) }
+        less.copies.removeAll { !taken.contains($0.oid) }
+        try sink.commit(less)
+        return less
+    }
+
+    /// Keeps to the former tables where settings that were reloaded name none that is there; returns
+    /// whether that is so, and the stream is to begin anew.
+    private func keepsFormerTables(
+        _ run: inout RunState,
+        on control: borrowing Connection
+    ) throws -> Bool {
+        let tables = options.tables
+        guard let former = run.tables, former != tables,
+            try SourceCatalog.tables(tables, measured: false, on: control).isEmpty
+        else {
+            run.tables = tables
+            return false
+        }
+        let error = WalrelayError(
+            "tables.none",
+            exit: .settings,
+            "tables.include names no table that can be replicated; the former tables stay",
+            hint: "correct tables.include and reload"
+        )
+        board.record(error)
+        log.error("\(error.message)", metadata: ["code": "\(error.code)", "try": "\(error.hint)"])
+        live.keep(former)
+        return true
+    }
+
+    /// Goes on with an addition once the stream has come to its end.
+    private func finishAlone(
+        _ run: inout RunState,
+        sink: any Sink,
+        facts: ServerFacts
+    ) throws {
+        let durable = run.checkpoint?.position ?? .zero
+        while !isAdditionDue(&run, durable: durable) {
+            if stop.isRequested { throw CancellationError() }
+            board.beat(.sink)
+            if try writeCopied(run, durable: durable, to: sink) { continue }
+            run.arrived.wait(for: .milliseconds(100))
+            try sink.idle()
+            publish(sink.statistics)
+        }
+        try step(&run, sink: sink, facts: facts)
     }
 
     private func drain(
@@ -125,9 +200,22 @@ extension TaskRunner {
             board.beat(.sink)
             if slots.isRaised { throw CancellationError() }
             try turn.verify()
-            if stop.isRequested { session.stop.request() }
+            let durable = session.position.durable
+            let isStreaming = run.checkpoint?.snapshot == .complete
+            if stop.isRequested || isStreaming && isOutdated
+                || isAdditionDue(&run, durable: durable)
+            {
+                session.stop.request()
+            }
+            let isWaiting = gate.waitingCommit != nil
+            let wasCopied = try writeCopied(run, durable: durable, to: sink)
             if monitor.refusal(durable: session.position.durable) != nil { session.stop.request() }
-            guard let batch = session.queue.next(within: .milliseconds(100)) else {
+            let patience: Duration = wasCopied ? .zero : .milliseconds(100)
+            guard let batch = session.queue.next(within: patience) else {
+                if isWaiting {
+                    try tellWait(&run, to: sink)
+                    unfinished = 0
+                }
                 try sink.idle()
                 publish(sink.statistics)
                 continue
@@ -211,29 +299,38 @@ struct StreamSession {
         start: Checkpoint,
         provisional: Bool,
         acceptedNames: [UInt32: TableName],
+        takesUncopied: Bool,
         until: LSN?,
         types: TypeCatalog,
         statusInterval: Duration,
+        arrived: Wakeup,
         runner: TaskRunner
     ) throws {
         let options = runner.options
-        let queue = BatchQueue(capacity: 1, pressure: runner.board.backPressure)
+        let queue = BatchQueue(
+            capacity: 1,
+            arrived: arrived,
+            pressure: runner.board.backPressure
+        )
         let position = StreamPosition(start: start.position, wakeup: queue.consumerMoved)
         let stop = StopSignal()
         (self.queue, self.position, self.stop) = (queue, position, stop)
-        let stream = StreamOptions(
+        let limits = runner.live.batchLimits.current
+        var stream = StreamOptions(
             slot: options.slot,
             publication: options.publication,
-            batchRows: options.batchRows,
-            batchBytes: max(64 << 10, options.batchBytes / StreamSession.batchesInFlight),
-            batchDelay: options.batchDelay,
+            batchRows: limits.rows,
+            batchBytes: limits.bytes,
+            batchDelay: limits.delay,
             until: until,
             statusInterval: statusInterval
         )
+        stream.liveLimits = runner.live.batchLimits
         let (board, log) = (runner.board, runner.log)
         var policy = options.policy
         policy.acceptedNames = acceptedNames
-        worker = Worker(named: "reader") { [policy] in
+        policy.takesUncopied = takesUncopied
+        worker = Worker(named: "reader") { [policy, stream] in
             board.begin(.reader)
             defer {
                 queue.finish()
@@ -244,6 +341,7 @@ struct StreamSession {
                 isBaselineProvisional: provisional,
                 policy: policy,
                 types: types,
+                gate: runner.gate,
                 resolveTypes: { oids in
                     let connection = try Connection.open(options.source.for(.catalog), stop: stop)
                     return try SourceCatalog.types(oids, on: connection)

@@ -14,10 +14,19 @@ public import LibPQ
 public import Logging
 import Replication
 public import Sink
+import Synchronization
 
 /// Runs one task; everything it does happens in `run`, on the caller's thread.
 public final class TaskRunner: Sendable {
-    let options: TaskOptions
+    /// The options as they are now; the next attempt takes them.
+    let live: LiveOptions
+    /// Where changes wait for the rows of tables that are added.
+    let gate = CopyGate()
+    /// The options of the attempt that is under way.
+    private let frozen: Mutex<LiveOptions.State>
+    var options: TaskOptions { frozen.withLock { $0.options } }
+    /// Whether the stream has to be begun anew, under other options.
+    var isOutdated: Bool { live.snapshot.streamVersion != frozen.withLock { $0.streamVersion } }
     let board: StatusBoard
     let stop: StopSignal
     let log: Logger
@@ -26,25 +35,44 @@ public final class TaskRunner: Sendable {
     let turn = Turn()
     private let makeSink: @Sendable (any SinkSupervisor) throws -> any Sink
 
-    /// A task that has not begun; `makeSink` is called on the thread that calls `run`.
-    public init(
+    /// A task that has not begun and whose options stay as they are.
+    public convenience init(
         options: TaskOptions,
         board: StatusBoard,
         stop: StopSignal,
         log: Logger,
         makeSink: @escaping @Sendable (any SinkSupervisor) throws -> any Sink
     ) {
-        self.options = options
+        self.init(
+            live: LiveOptions(options),
+            board: board,
+            stop: stop,
+            log: log,
+            makeSink: makeSink
+        )
+    }
+
+    /// A task that has not begun; `makeSink` is called on the thread that calls `run`, for each sink
+    /// that is opened, with the settings as they are then.
+    public init(
+        live: LiveOptions,
+        board: StatusBoard,
+        stop: StopSignal,
+        log: Logger,
+        makeSink: @escaping @Sendable (any SinkSupervisor) throws -> any Sink
+    ) {
+        self.live = live
+        frozen = Mutex(live.snapshot)
         self.board = board
         self.stop = stop
         self.log = log
         self.makeSink = makeSink
-        slots = SlotMonitor(options: options, board: board, log: log)
+        slots = SlotMonitor(options: live.current, board: board, log: log)
         supervisor = TaskSupervisor(
             board: board,
             stop: stop,
             log: log,
-            retryFor: options.retryFor,
+            retryFor: { live.current.retryFor },
             slots: slots
         )
     }
@@ -73,15 +101,19 @@ public final class TaskRunner: Sendable {
     }
 
     private func runAttempts() throws {
-        var retry = RetryPolicy(limit: options.retryFor)
+        var retry = RetryPolicy(limit: live.current.retryFor)
         var run = RunState()
         run.isResnapshotAsked = options.resnapshot
         var sink: (any Sink)?
         // The sink is closed before anybody else has the turn.
         defer { turn.end() }
-        defer { if let sink { closeQuietly(sink) } }
+        defer {
+            abandonAddition(&run, sink: sink)
+            if let sink { closeQuietly(sink) }
+        }
         while !stop.isRequested {
             do {
+                takeOptions(&run)
                 slots.expectNothing()
                 if !run.isChecked { enter(.checking) }
                 try takeTurn(&run)
@@ -92,11 +124,21 @@ public final class TaskRunner: Sendable {
                 sink = ready
                 let ending = try attempt(sink: ready, run: &run, control: control, retry: &retry)
                 if ending == .finished { return }
+                if isOutdated { abandonAddition(&run, sink: ready) }
+                // Other tables may have other names there.
+                if isOutdated, ready.keepsCheckpoint {
+                    sink = nil
+                    try ready.close()
+                }
             } catch {
                 supervisor.sinkFailed()
+                // The server may take a moment to let go of the slot between two sessions.
+                if (error as? WalrelayError)?.code != "slot.in_use" {
+                    abandonAddition(&run, sink: sink)
+                }
                 // What a sink holds after a failure only the sink itself knows: it is opened anew
                 // and says so. One that keeps no checkpoint has nothing to say.
-                if let failed = sink, failed.keepsCheckpoint {
+                if let failed = sink, failed.keepsCheckpoint, run.addition == nil {
                     closeQuietly(failed)
                     sink = nil
                 }
@@ -110,12 +152,24 @@ public final class TaskRunner: Sendable {
         }
     }
 
+    /// Takes the options that are in force for the attempt that begins.
+    private func takeOptions(_ run: inout RunState) {
+        let now = live.snapshot
+        frozen.withLock { $0 = now }
+        if run.version != now.streamVersion { run.mayAdd = true }
+        run.version = now.streamVersion
+    }
+
     private func prepare(_ sink: any Sink, isNew: Bool, run: inout RunState) throws {
         if !isNew {
-            try sink.rollback()
+            try run.addition == nil ? sink.rollback() : sink.dropUnfinished()
             return
         }
-        let checkpoint = try sink.open()
+        var checkpoint = try sink.open()
+        // Nothing of it counts, and nobody saw any: it needs neither a slot nor its changes.
+        if checkpoint?.hasCopied == false, !sink.showsUnfinishedSnapshots {
+            checkpoint?.snapshotLSN = nil
+        }
         if sink.keepsCheckpoint || run.checkpoint == nil { run.checkpoint = checkpoint }
         run.misfit = nil
     }
@@ -134,6 +188,7 @@ public final class TaskRunner: Sendable {
             if stop.isRequested, failure.isTransient { throw CancellationError() }
             throw failure
         }
+        retry.limit = live.current.retryFor
         var delay = try retry.delay(after: failure)
         if failure.code == "slot.in_use" { delay = min(delay, Self.slotPatience) }
         board.recordFailedAttempt(failure)
@@ -143,7 +198,11 @@ public final class TaskRunner: Sendable {
             metadata: Self.metadata(failure).merging(["phase": "reconnecting"]) { $1 }
         )
         let deadline = ContinuousClock.now + delay
-        while ContinuousClock.now < deadline, !stop.isRequested, !slots.isRaised {
+        let version = live.snapshot.version
+        // What was set anew may be what mends it.
+        while ContinuousClock.now < deadline, !stop.isRequested, !slots.isRaised,
+            live.snapshot.version == version
+        {
             board.beat(.sink)
             stop.sleep(for: min(.seconds(1), deadline - .now))
         }
@@ -203,6 +262,18 @@ struct RunState {
     var tookOver = false
     /// Whether this run has begun a snapshot that is not whole in the sink.
     var isSnapshotUnfinished = false
+    /// What the settings took when the stream was begun last.
+    var tables: TableSelection?
+    /// The tables that are copied beside the stream.
+    var addition: TableAddition?
+    /// Whether tables that are lacking are to be added: not after a fault, until the settings change.
+    var mayAdd = true
+    /// When that is tried again by itself.
+    var addAgainAt: ContinuousClock.Instant?
+    /// Which settings the stream runs under.
+    var version = 0
+    /// Rings for batches, of the stream and of an addition.
+    let arrived = Wakeup()
     /// Whether the relations were read from the catalog later than the position: the stream then
     /// says what they looked like.
     var isBaselineProvisional = false

@@ -11,7 +11,7 @@ final class TaskSupervisor: SinkSupervisor {
     private let board: StatusBoard
     private let stop: StopSignal
     private let log: Logger
-    private let retryFor: Duration?
+    private let retryFor: @Sendable () -> Duration?
     /// The wait that goes on: since when, for what, and how many retries so far.
     private struct Wait: Sendable {
         var since: ContinuousClock.Instant
@@ -27,7 +27,7 @@ final class TaskSupervisor: SinkSupervisor {
         board: StatusBoard,
         stop: StopSignal,
         log: Logger,
-        retryFor: Duration?,
+        retryFor: @escaping @Sendable () -> Duration?,
         slots: SlotMonitor
     ) {
         self.board = board
@@ -52,7 +52,7 @@ final class TaskSupervisor: SinkSupervisor {
             counters.sinkRetries += 1
             counters.isSinkWaiting = true
         }
-        if let retryFor, ContinuousClock.now - since > retryFor {
+        if let retryFor = retryFor(), ContinuousClock.now - since > retryFor {
             var final = error
             final.isTransient = false
             final.message += " (tried for \(retryFor), \(attempt) times)"

@@ -45,7 +45,7 @@ extension CheckpointFit {
             exit: .checkpointMismatch,
             "The sink's checkpoint stands at \(checkpoint.position) of timeline \(former); "
                 + "this server is one \(lacks)",
-            hint: "walrelay teardown, an empty sink, and run again for a new snapshot"
+            hint: Slot.afresh
         )
     }
 }

@@ -88,7 +88,9 @@ extension TaskRunner {
             case .ours:
                 if let since { takeOver(after: since, &run) }
                 return
-            case .lost(let error): throw error
+            case .lost(let error):
+                board.count { $0.isSourceUp = false }
+                throw error
             case .held(let holder):
                 guard options.mayStandBy else { throw inUse(by: holder) }
                 if since == nil { since = .now }

@@ -3,6 +3,7 @@
 // walrelay's own tables on the target, in the schema walrelay:
 //
 //   checkpoint    one row a task; committed in the same transaction as the data
+//   copied        what a running snapshot has copied since; committed with its chunk (CopiedChunks)
 //   claim         which task writes which table, so that no two write one
 //   dead_letter   rows that the target refused, where the settings ask for that
 //
@@ -15,24 +16,26 @@ import Foundation
 public import LibPQ
 
 /// The state of one task on the target.
-public struct CheckpointTable {
+public struct CheckpointTable: Sendable {
     /// The schema of walrelay's own tables.
     static let schema = "walrelay"
 
     let task: String
 
-    private var taskLiteral: String { SQL.literal(task) }
+    var taskLiteral: String { SQL.literal(task) }
 
     /// Whether walrelay's tables are there; then what they say of the task.
     ///
     /// Throws `sink.tables_unfit` where the role may not use them.
-    func load(on connection: borrowing Connection) throws -> Checkpoint? {
+    func load(
+        on connection: borrowing Connection
+    ) throws -> (checkpoint: Checkpoint, chunks: Int)? {
         do {
             let found = try connection.query(
                 "SELECT pg_catalog.to_regclass('walrelay.checkpoint') IS NOT NULL"
             )
             guard found.flag(0, 0) else { return nil }
-            return try Self.read(task: task, on: connection)
+            return try loadCopied(on: connection)
         } catch let error as PostgresError where error.sqlState == "42501" {
             try TargetErrors.refuse(OwnTables.findings(on: connection))
             throw error
@@ -79,7 +82,7 @@ public struct CheckpointTable {
     /// Makes what is missing of walrelay's tables; does nothing where all is there.
     static func make(on connection: borrowing Connection) throws(PostgresError) {
         let found = try connection.query(
-            "SELECT pg_catalog.to_regclass('walrelay.dead_letter') IS NOT NULL"
+            "SELECT pg_catalog.to_regclass('walrelay.copied') IS NOT NULL"
         )
         guard !found.flag(0, 0) else { return }
         // Two tasks may begin at the same moment, and IF NOT EXISTS does not wait for the other.
@@ -112,6 +115,15 @@ public struct CheckpointTable {
             made boolean NOT NULL,
             PRIMARY KEY (schema_name, table_name)
         );
+        CREATE TABLE IF NOT EXISTS walrelay.copied (
+            task text NOT NULL,
+            relation bigint NOT NULL,
+            key_column text,
+            lower bigint,
+            upper bigint,
+            rows bigint NOT NULL,
+            bytes bigint NOT NULL
+        );
         CREATE TABLE IF NOT EXISTS walrelay.dead_letter (
             id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
             task text NOT NULL,
@@ -133,10 +145,17 @@ public struct CheckpointTable {
     ///
     /// `nil` where the row is gone. Blocks for as long as somebody else holds the lock.
     func begin(on connection: borrowing Connection) throws(PostgresError) -> LSN? {
+        try lock(on: connection, after: "BEGIN; ")
+    }
+
+    /// The same in a transaction that is open.
+    func lock(
+        on connection: borrowing Connection,
+        after prefix: String = ""
+    ) throws(PostgresError) -> LSN? {
         let rows = try connection.query(
-            """
-            BEGIN; SELECT position FROM walrelay.checkpoint WHERE task = \(taskLiteral) FOR UPDATE
-            """,
+            "\(prefix)SELECT position FROM walrelay.checkpoint WHERE task = \(taskLiteral) "
+                + "FOR UPDATE",
             within: Self.lockLimit
         )
         return LSN(rows.text(0, 0))
@@ -177,9 +196,10 @@ public struct CheckpointTable {
     }
 
     /// The statements that end the task on the target; the data and the dead letters stay.
-    var removal: String {
+    func removal(copiedIsThere: Bool) -> String {
         """
         BEGIN; DELETE FROM walrelay.claim WHERE task = \(taskLiteral);
+        \(copiedIsThere ? "DELETE FROM walrelay.copied WHERE task = \(taskLiteral);" : "")
         DELETE FROM walrelay.checkpoint WHERE task = \(taskLiteral); COMMIT
         """
     }

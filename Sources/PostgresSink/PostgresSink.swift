@@ -15,22 +15,27 @@ public import Sink
 
 /// A sink that writes to tables of another PostgreSQL.
 public final class PostgresSink: Sink {
-    private let options: PostgresSinkOptions
-    private let patience: Patience
-    private let log: Logger
-    private let checkpoints: CheckpointTable
-    private let tables: TargetTables
+    let options: PostgresSinkOptions
+    let patience: Patience
+    let log: Logger
+    let checkpoints: CheckpointTable
+    let tables: TargetTables
     private let applier: Applier
     /// The lanes of the last snapshot, for what they have written.
-    private var lanes: PostgresLanes?
+    var lanes: PostgresLanes?
     private var session: TargetSession?
+    /// Rows that are copied beside the stream, where they do not go through lanes.
+    var copying: CopySession?
     /// The checkpoint that the target holds.
-    private var durable: Checkpoint?
-    private var isInTransaction = false
+    private(set) var durable: Checkpoint?
+    /// How many chunks of lanes are in `durable` that walrelay.copied holds; `nil` where that is not
+    /// known, since lanes are at work.
+    private var chunks: Int?
+    var isInTransaction = false
     /// Changes of a transaction that goes on, which came with the end of an earlier one.
     private var tail = ChangeBatch()
     private var commits: UInt64 = 0
-    private var bytesWritten: UInt64 = 0
+    var bytesWritten: UInt64 = 0
 
     /// A closed sink; touches nothing yet.
     public init(
@@ -43,17 +48,7 @@ public final class PostgresSink: Sink {
         patience = Patience(supervisor)
         checkpoints = CheckpointTable(task: options.task)
         tables = TargetTables(options, patience: patience, log: logger)
-        applier = Applier(
-            task: options.task,
-            onRowError: options.onRowError == .stop ? .stop : .deadLetter,
-            encoder: ChangeJSONEncoder(
-                task: options.task,
-                database: options.database,
-                version: options.version,
-                format: options.format
-            ),
-            logger: logger
-        )
+        applier = Applier(options, logger: logger)
     }
 
     /// Connects and reads the task's checkpoint; changes nothing.
@@ -61,9 +56,10 @@ public final class PostgresSink: Sink {
     /// Throws `sink.unreachable`, `sink.login_refused` and `sink.checkpoint_malformed`.
     public func open() throws -> Checkpoint? {
         let session = try TargetSession(options.target, patience: patience)
-        durable = try attempt("reading walrelay.checkpoint") {
+        let loaded = try attempt("reading walrelay.checkpoint") {
             try checkpoints.load(on: session.connection)
         }
+        (durable, chunks) = (loaded?.checkpoint, loaded?.chunks ?? 0)
         self.session = session
         forget()
         return durable
@@ -104,19 +100,31 @@ public final class PostgresSink: Sink {
         try rollback()
         try attempt("making walrelay's tables on the target") {
             try CheckpointTable.make(on: session.connection)
-            try session.connection.query(checkpoints.insertion(of: checkpoint))
+            try session.connection.query(
+                "\(checkpoints.copiedRemoval); \(checkpoints.insertion(of: checkpoint))"
+            )
         }
-        durable = checkpoint
+        (durable, chunks) = (checkpoint, 0)
     }
 
-    /// Makes missing tables, empties those that an unfinished snapshot filled, claims all.
+    /// Makes the keys of the tables that hold rows which count.
     ///
-    /// In one transaction.
+    /// Without them each change would be a scan of its table. Blocks for as long as that takes.
+    public func resumeSnapshot(_ checkpoint: Checkpoint) throws {
+        let session = try usable()
+        try attempt("making keys on the target") {
+            try tables.resume(checkpoint, on: session)
+        }
+    }
+
+    /// Makes missing tables, empties those of which nothing is copied, claims all.
+    ///
+    /// In one transaction. Tables that go on get the columns that were added meanwhile.
     public func prepare(_ relations: [Relation], types: [TypeEntry]) throws {
         let session = try usable()
         try attempt("making the target's tables") {
             try begin(session)
-            try tables.prepare(relations, types: types, on: session)
+            try tables.prepare(relations, types: types, after: durable, on: session)
             try session.connection.query("COMMIT")
             isInTransaction = false
         }
@@ -124,8 +132,13 @@ public final class PostgresSink: Sink {
 
     /// Lanes into the tables, unless rows have to be merged or may become dead letters.
     public var copyLanes: (any CopyLanes)? {
-        guard options.ifNotEmpty != .merge, options.onRowError == .stop else { return nil }
-        let lanes = PostgresLanes(parameters: options.target, table: tables.copyTargets())
+        guard hasLanes else { return nil }
+        let lanes = PostgresLanes(
+            parameters: options.target,
+            record: .chunks(checkpoints, position: durable?.position ?? .zero),
+            table: tables.copyTargets()
+        )
+        chunks = nil
         self.lanes = lanes
         return lanes
     }
@@ -179,18 +192,41 @@ public final class PostgresSink: Sink {
                 if !isMerging { try tables.finishIndexes(on: session) }
             }
         }
+        // The rows of a copy and the checkpoint that counts them are one transaction.
+        if let copying, copying.isComplete { return try commit(checkpoint, with: copying) }
         try begin(session)
         let update = try checkpoints.update(to: checkpoint, from: durable)
         Failpoint.hit(.afterSyncBeforeCheckpoint)
         try attempt("committing on the target") {
+            if durable?.snapshot == .running {
+                try checkpoints.removeCopied(expecting: chunks, on: session.connection)
+            }
             try session.connection.query("\(update); COMMIT")
         }
         isInTransaction = false
-        durable = checkpoint
+        (durable, chunks) = (checkpoint, 0)
         commits += 1
         if endsSnapshot, isMerging {
             try attempt("making indexes on the target") { try tables.finishIndexes(on: session) }
         }
+    }
+
+    /// Commits the rows of a copy that has come to its end, in their own session.
+    private func commit(_ checkpoint: Checkpoint, with copying: CopySession) throws {
+        precondition(!isInTransaction, "a copy is committed by itself")
+        try verify(
+            try attempt("locking the task's row in walrelay.checkpoint") {
+                try checkpoints.lock(on: copying.session.connection)
+            }
+        )
+        let update = try checkpoints.update(to: checkpoint, from: durable)
+        try attempt("committing on the target") {
+            try copying.session.connection.query("\(update); COMMIT")
+        }
+        (durable, chunks) = (checkpoint, 0)
+        commits += 1
+        self.copying = nil
+        try attempt("making indexes on the target") { try tables.finishIndexes(on: usable()) }
     }
 
     /// Takes back whatever was applied since the last commit.
@@ -206,6 +242,7 @@ public final class PostgresSink: Sink {
     /// Closes the connection; the server takes back what was not committed.
     public func close() throws {
         session = nil
+        copying = nil
         forget()
     }
 
@@ -215,7 +252,8 @@ public final class PostgresSink: Sink {
         try rollback()
         if durable != nil {
             try attempt("removing the task from walrelay.checkpoint on the target") {
-                try session.connection.query(checkpoints.removal)
+                let isThere = try checkpoints.isCopiedThere(on: session.connection)
+                try session.connection.query(checkpoints.removal(copiedIsThere: isThere))
             }
         }
         durable = nil
@@ -235,12 +273,17 @@ public final class PostgresSink: Sink {
     // MARK: - The session
 
     /// Begins a transaction unless one is open, and makes sure that it is ours to write.
-    private func begin(_ session: TargetSession) throws {
+    func begin(_ session: TargetSession) throws {
         guard !isInTransaction else { return }
         isInTransaction = true
-        let position = try attempt("locking the task's row in walrelay.checkpoint") {
-            try checkpoints.begin(on: session.connection)
-        }
+        try verify(
+            try attempt("locking the task's row in walrelay.checkpoint") {
+                try checkpoints.begin(on: session.connection)
+            }
+        )
+    }
+
+    private func verify(_ position: LSN?) throws(WalrelayError) {
         guard let position, position == durable?.position else {
             throw WalrelayError(
                 "sink.checkpoint_moved",
@@ -262,14 +305,14 @@ public final class PostgresSink: Sink {
         applier.forget()
     }
 
-    private func usable() throws(WalrelayError) -> TargetSession {
+    func usable() throws(WalrelayError) -> TargetSession {
         if let session { return session }
         throw WalrelayError("sink.call_order", exit: .internalError, "The sink is not open")
     }
 
     /// Runs statements on the target; a PostgreSQL error becomes one that names the target.
     @discardableResult
-    private func attempt<Result>(_ what: String, _ body: () throws -> Result) throws -> Result {
+    func attempt<Result>(_ what: String, _ body: () throws -> Result) throws -> Result {
         do {
             return try body()
         } catch let error as PostgresError {

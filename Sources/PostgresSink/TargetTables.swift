@@ -54,7 +54,8 @@ final class TargetTables {
         checkpoint: Checkpoint?,
         on session: TargetSession
     ) throws {
-        self.types = types
+        let oids = Set(types.map(\.oid))
+        self.types = types + self.types.filter { !oids.contains($0.oid) }
         let claims = try TableClaims(task: options.task, on: session.connection)
         try claims.refuseOthers(relations.map(naming.target(of:)))
         let findings = try tableFindings(relations, types: types, claims: claims, on: session)
@@ -198,10 +199,24 @@ final class TargetTables {
 
     // MARK: - For a snapshot
 
+    /// Gives the tables that walrelay made, and of which a part is copied, their keys.
+    func resume(_ checkpoint: Checkpoint, on session: TargetSession) throws {
+        let begun = checkpoint.relations.filter { checkpoint.copy(of: $0.oid).progress != .nothing }
+        guard !begun.isEmpty else { return }
+        try makeKeys(
+            definition(of: begun, types: checkpoint.types),
+            of: begun.map(naming.target(of:)),
+            on: session.connection
+        )
+    }
+
     /// Makes, empties and claims the tables, in the caller's transaction.
+    ///
+    /// Those of which the checkpoint has something copied are not emptied.
     func prepare(
         _ relations: [Relation],
         types: [TypeEntry],
+        after checkpoint: Checkpoint?,
         on session: TargetSession
     ) throws {
         let source = try definition(of: relations, types: types)
@@ -210,6 +225,13 @@ final class TargetTables {
         try claims.refuseOthers(names)
         // Looked at before, but somebody may have filled one while the slot was being made.
         try refuseFilled(relations, claims: claims, on: session)
+        if let checkpoint, checkpoint.goesOn {
+            // No change of a row may have brought a column to the table that rows will have.
+            let existing = try TargetCatalog.existing(names, on: session.connection)
+            for relation in relations where existing.contains(naming.target(of: relation)) {
+                try addColumns(of: relation, at: checkpoint.position, on: session)
+            }
+        }
         var made: [TableName] = []
         if options.createTables {
             let maker = TableMaker(source: source, naming: naming)
@@ -219,7 +241,10 @@ final class TargetTables {
         }
         if options.takesSnapshot, options.ifNotEmpty != .merge {
             // Those that the check above has let through: empty, ours, or to be emptied.
-            let filled = try filledTables(relations, on: session.connection)
+            let anew = relations.filter { relation in
+                checkpoint.map { $0.copy(of: relation.oid).progress == .nothing } ?? true
+            }
+            let filled = try filledTables(anew, on: session.connection)
             if !filled.isEmpty {
                 // All of them: an empty one may refer to one that is not.
                 let all = try TargetCatalog.existing(names, on: session.connection).sorted()

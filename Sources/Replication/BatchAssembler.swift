@@ -14,42 +14,49 @@ import PgOutput
 
 /// Assembles the messages of a stream into batches.
 public struct BatchAssembler {
-    private enum State {
+    enum State {
         case outside
         case taking
         case skipping
     }
 
     /// The batch that is being filled.
-    public private(set) var batch: ChangeBatch
+    public internal(set) var batch: ChangeBatch
     /// Everything committed before this position is in the batch, in an earlier one or in the sink.
-    public private(set) var position: LSN
+    public internal(set) var position: LSN
     /// Where the taking ends: what commits at this position or later is left out, and `position`
     /// goes no further; `nil` takes on.
     public var until: LSN?
     /// What the operator should be told, such as a column that was added; taken by the reader.
     public var notices: [String] = []
 
-    private var checkpoint: Checkpoint
-    private let policy: StreamPolicy
+    var checkpoint: Checkpoint
+    let policy: StreamPolicy
     private let resolveTypes: ([UInt32]) throws -> [TypeEntry]
     private let nameType: (Column) -> String
     private var types: TypeCatalog
-    private var state = State.outside
-    private var cache = RelationCache()
+    var state = State.outside
+    var cache = RelationCache()
     /// The relations as the present, unfinished transaction sees them.
-    private var baseline: [UInt32: Relation]
+    var baseline: [UInt32: Relation]
     private var baselineChanged = false
+    /// What is done with changes of tables that are not whole, by OID.
+    var filters: [UInt32: CopyFilter]
+    /// Where changes wait for their table's rows.
+    let gate: CopyGate?
+    private var gateSeen = 0
+    /// The tables that are held there, as of the present transaction's beginning.
+    private var held: Set<UInt32> = []
     /// Relations of the baseline that the stream has not described yet and may correct.
     private var provisional: Set<UInt32>
-    private var transaction = Transaction(
+    var transaction = Transaction(
         xid: 0,
         commitLSN: .zero,
         commitTime: PostgresTime(microseconds: 0)
     )
-    private var transactionNumber: UInt64 = 0
+    var transactionNumber: UInt64 = 0
     private var transactionIndex: Int32 = -1
-    private var ordinal: UInt64 = 0
+    var ordinal: UInt64 = 0
     private let decoder = PgOutputDecoder()
 
     /// An assembler for a stream that goes on where `checkpoint` says.
@@ -63,6 +70,7 @@ public struct BatchAssembler {
         isBaselineProvisional: Bool = false,
         policy: StreamPolicy,
         types: TypeCatalog,
+        gate: CopyGate? = nil,
         batch: ChangeBatch = ChangeBatch(),
         resolveTypes: @escaping ([UInt32]) throws -> [TypeEntry],
         nameType: @escaping (Column) -> String = SchemaGuard.typeText
@@ -71,6 +79,7 @@ public struct BatchAssembler {
         self.position = checkpoint.position
         self.policy = policy
         self.types = types
+        self.gate = gate
         self.batch = batch
         self.resolveTypes = resolveTypes
         self.nameType = nameType
@@ -79,6 +88,7 @@ public struct BatchAssembler {
             uniquingKeysWith: { first, _ in first }
         )
         self.provisional = isBaselineProvisional ? Set(baseline.keys) : []
+        self.filters = Self.filters(of: checkpoint, takesUncopied: policy.takesUncopied)
     }
 
     /// Whether a transaction has begun and not ended.
@@ -169,6 +179,24 @@ public struct BatchAssembler {
         state = .skipping
     }
 
+    /// As `dropUnfinishedTransaction`, where the transaction at hand is the next one to come: then
+    /// everything before its commit is here.
+    mutating func dropAwaitingTransaction() {
+        dropUnfinishedTransaction()
+        position = max(position, min(transaction.commitLSN, until ?? transaction.commitLSN))
+    }
+
+    private mutating func hold(_ now: Set<UInt32>) {
+        let former = held
+        held = now
+        for oid in former.union(now) { look(at: oid) }
+    }
+
+    /// Has each change of a table looked at, or not, as the table is now.
+    mutating func look(at oid: UInt32) {
+        cache.setFiltered(filters[oid] != nil || held.contains(oid), of: oid)
+    }
+
     // MARK: Rows
 
     @inline(__always)
@@ -187,6 +215,21 @@ public struct BatchAssembler {
         }
         guard let index = cache.index(of: oid) else {
             throw StreamFault.malformed("a row of OID \(oid) before its description", at: lsn)
+        }
+        var (kind, old) = (kind, old)
+        if cache.entries[index].isFiltered {
+            guard
+                let change = try filtered(
+                    kind,
+                    oid,
+                    old: old,
+                    oldTuple: oldTuple,
+                    newTuple: newTuple,
+                    payload: payload,
+                    at: lsn
+                )
+            else { return try leaveOut(from: old == .none ? newTuple : oldTuple, at: lsn) }
+            (kind, old) = change
         }
         let relation = cache.place(index, in: &batch)
         guard relation >= 0 else {
@@ -235,7 +278,7 @@ public struct BatchAssembler {
     }
 
     @inline(__always)
-    private mutating func placeTransaction() -> Int32 {
+    mutating func placeTransaction() -> Int32 {
         if transactionIndex < 0 {
             transactionIndex = Int32(truncatingIfNeeded: batch.transactions.count)
             batch.transactions.append(transaction)
@@ -274,6 +317,7 @@ public struct BatchAssembler {
         transactionNumber &+= 1
         transactionIndex = -1
         ordinal = 0
+        if let now = gate?.news(since: &gateSeen) { hold(now) }
     }
 
     private mutating func take(_ commit: Commit, at lsn: LSN) throws {
@@ -289,6 +333,7 @@ public struct BatchAssembler {
                 checkpoint.types = types.entries(for: checkpoint.relations)
                 baselineChanged = false
             }
+            if !filters.isEmpty { commitCopies() }
         }
         state = .outside
     }
@@ -300,6 +345,7 @@ public struct BatchAssembler {
         guard let known = known(described) else {
             try refuseRecreated(described)
             cache.set(nil, of: described.oid)
+            look(at: described.oid)
             return
         }
         var relation = described
@@ -332,66 +378,12 @@ public struct BatchAssembler {
             types: types.types(of: relation),
             version: RelationVersions.next()
         )
+        filters[relation.oid]?.describe(relation)
         cache.set(version, of: relation.oid)
+        look(at: relation.oid)
         if state == .taking, baseline[relation.oid] != relation {
             baseline[relation.oid] = relation
             baselineChanged = true
         }
-    }
-
-    /// The relation as last seen, under the new name where it has just taken one that is accepted.
-    private mutating func known(_ relation: Relation) -> Relation? {
-        guard var known = baseline[relation.oid],
-            (known.schema, known.name) != (relation.schema, relation.name),
-            let accepted = policy.acceptedNames[relation.oid],
-            (accepted.schema, accepted.name) == (relation.schema, relation.name)
-        else { return baseline[relation.oid] }
-        notices.append(
-            "\(known.qualifiedName) is \(relation.qualifiedName) from \(transaction.commitLSN) on"
-        )
-        (known.schema, known.name) = (relation.schema, relation.name)
-        return known
-    }
-
-    private mutating func take(_ truncate: Truncate, at lsn: LSN) throws {
-        guard state != .outside else {
-            throw StreamFault.malformed("a change outside of a transaction", at: lsn)
-        }
-        guard state == .taking, policy.onTruncate != .ignore else { return }
-        for oid in truncate.relations {
-            guard let index = cache.index(of: oid), let version = cache.entries[index].version
-            else { continue }
-            guard policy.onTruncate == .apply else {
-                throw StreamRefusal.ofTruncate(version.relation, in: transaction)
-            }
-            let relation = cache.place(index, in: &batch)
-            ordinal &+= 1
-            batch.changes.append(
-                Change(
-                    kind: .truncate,
-                    old: .none,
-                    relation: relation,
-                    transaction: placeTransaction(),
-                    newCells: 0,
-                    oldCells: 0,
-                    lsn: lsn,
-                    ordinal: ordinal,
-                    relationOrdinal: cache.nextOrdinal(index, in: transactionNumber)
-                )
-            )
-        }
-    }
-
-    // MARK: Refusals
-
-    private func refuseRecreated(_ relation: Relation) throws {
-        let former = baseline.values.first {
-            ($0.schema, $0.name) == (relation.schema, relation.name)
-        }
-        guard let former, state == .taking,
-            !policy.acceptedDDL.contains(transaction.commitLSN)
-        else { return }
-        let fault = "the table was dropped (OID \(former.oid)) and made anew"
-        throw StreamRefusal.ofDDL(relation, formerly: former, [fault], in: transaction)
     }
 }

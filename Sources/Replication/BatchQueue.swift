@@ -19,13 +19,20 @@ public final class BatchQueue: Sendable {
     private let state = Mutex(State())
     private let capacity: Int
     private let pressure: BackPressure
-    private let batchArrived = Wakeup()
+    private let batchArrived: Wakeup
     /// Rings when there is room again, and whenever the consumer has news for the reader.
     public let consumerMoved = Wakeup()
 
     /// A queue that holds at most `capacity` batches, at least one; `pressure` is told when there
     /// is no room for another.
-    public init(capacity: Int, pressure: BackPressure = BackPressure()) {
+    ///
+    /// Whoever takes from several queues gives them one bell, `arrived`.
+    public init(
+        capacity: Int,
+        arrived: Wakeup = Wakeup(),
+        pressure: BackPressure = BackPressure()
+    ) {
+        batchArrived = arrived
         self.capacity = max(1, capacity)
         self.pressure = pressure
     }

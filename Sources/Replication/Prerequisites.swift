@@ -24,8 +24,7 @@ public struct Requirements: Sendable {
     public var failover: Bool
     /// The OIDs of the tables that a task has taken already; `nil` for one that begins.
     ///
-    /// A table that was made since and that a pattern happens to match stops no task: it is
-    /// mentioned, and neither judged nor wanted in the publication.
+    /// A table that is new to it stops no task: it is mentioned, and judged when it is added.
     public var taken: Set<UInt32>?
     /// Bytes of WAL from which on a run warns of what its slot holds back; `nil` never does.
     public var retainWarning: Int64?

@@ -20,8 +20,8 @@ extension CheckedSource {
                 "table.new",
                 .warning,
                 subject: table.relation.qualifiedName,
-                found: "was made since the task's snapshot and is not taken",
-                mend: "a task of its own takes it"
+                found: "is new to the task, which copies it beside its stream",
+                mend: "to leave it out: tables.exclude"
             )
         }
         if tables.isEmpty, !findings.contains(where: { $0.level == .failed }) {

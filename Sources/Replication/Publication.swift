@@ -47,7 +47,8 @@ public enum Publication {
     ///
     /// A task that is under way (`isUnderWay`) has been streaming all of it: what was written while
     /// the publication lacked something never comes, so nothing that lacks is added behind its
-    /// back. That throws `publication.missing` or `publication.gap`, exit 74.
+    /// back, but for tables that it is only now to stream (`adding`). That throws
+    /// `publication.missing` or `publication.gap`, exit 74.
     ///
     /// Blocks while somebody holds a lock on a table that conflicts with SHARE UPDATE EXCLUSIVE,
     /// such as VACUUM's, for the session's `lock_timeout`; then it throws
@@ -58,6 +59,7 @@ public enum Publication {
         task: String,
         tables: [SourceTable],
         isUnderWay: Bool = false,
+        adding: Set<UInt32> = [],
         on connection: borrowing Connection
     ) throws(WalrelayError) -> Outcome {
         let name = name(task: task)
@@ -88,8 +90,9 @@ public enum Publication {
         }
         let fit = found.fit(tables)
         if fit.isFit { return .reused }
-        if isUnderWay, !fit.gaps.isEmpty {
-            throw PublicationGap(found, fit: fit, tables: tables, serverVersion: version).error
+        let streamed = found.fit(tables.filter { !adding.contains($0.relation.oid) })
+        if isUnderWay, !streamed.gaps.isEmpty {
+            throw PublicationGap(found, fit: streamed, tables: tables, serverVersion: version).error
         }
         let statement = mendingStatement(found, fit: fit, tables: tables, serverVersion: version)
         guard fit.options.isEmpty, found.isOurs else {

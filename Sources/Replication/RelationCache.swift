@@ -27,6 +27,8 @@ struct RelationCache {
         var transactionChanges: UInt64 = 0
         var transaction: UInt64 = 0
         var columnCount = 0
+        /// Whether not all of the table is copied, so that each change is to be looked at.
+        var isFiltered = false
     }
 
     private(set) var entries: [Entry] = []
@@ -55,6 +57,11 @@ struct RelationCache {
             indices[oid] = entries.count
             entries.append(Entry(version: version, columnCount: columnCount))
         }
+    }
+
+    /// Says whether the changes of a relation are to be looked at one by one.
+    mutating func setFiltered(_ isFiltered: Bool, of oid: UInt32) {
+        if let index = indices[oid] { entries[index].isFiltered = isFiltered }
     }
 
     /// Puts a relation into the batch, if it is not there yet, and returns its place.

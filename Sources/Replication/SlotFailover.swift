@@ -12,7 +12,9 @@ public enum SlotFailover {
     /// The first version that knows the mark.
     static let firstVersion = 170_000
 
-    /// Marks a slot that nobody uses; blocks. Throws `WalrelayError`.
+    /// Marks a slot that nobody uses; blocks.
+    ///
+    /// Throws `WalrelayError`.
     public static func mark(
         _ slot: String,
         parameters: ConnectionParameters,

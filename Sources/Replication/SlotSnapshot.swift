@@ -39,7 +39,8 @@ public struct SlotSnapshot: ~Copyable {
     /// Blocks.
     ///
     /// With `failover`, from 17 on, the permanent slot is one that standby servers copy.
-    /// `waiting` is called now and then while the server waits for open transactions and answers.
+    /// `waiting` is called now and then while the server waits for open transactions and answers,
+    /// `atLeast` meanwhile with positions that the consistent point cannot lie before.
     /// Throws `WalrelayError`; after a failure nothing is left behind on the server but, at most,
     /// the permanent slot.
     public static func take(
@@ -49,7 +50,8 @@ public struct SlotSnapshot: ~Copyable {
         parameters: ConnectionParameters,
         stop: StopSignal,
         log: Logger,
-        waiting: @escaping @Sendable () -> Void = {}
+        waiting: @escaping @Sendable () -> Void = {},
+        atLeast: (@Sendable (LSN) -> Void)? = nil
     ) throws -> SlotSnapshot {
         do {
             let connection = try Connection.open(parameters.for(.slot).replication, stop: stop)
@@ -58,7 +60,8 @@ public struct SlotSnapshot: ~Copyable {
                 parameters: parameters,
                 waitingPID: connection.backendPID,
                 log: log,
-                waiting: waiting
+                waiting: waiting,
+                atLeast: atLeast
             )
             defer { watch.end() }
             let name =
@@ -123,10 +126,16 @@ private final class SlotCreationWatch: Sendable {
         parameters: ConnectionParameters,
         waitingPID: Int,
         log: Logger,
-        waiting: @escaping @Sendable () -> Void
+        waiting: @escaping @Sendable () -> Void,
+        atLeast: (@Sendable (LSN) -> Void)?
     ) {
         let ended = ended
         startThread(named: "slot-watch") {
+            if let atLeast {
+                startThread(named: "slot-floor") {
+                    try? Self.raise(atLeast, parameters, for: waitingPID, until: ended)
+                }
+            }
             while !ended.sleep(for: .seconds(5)) {
                 // Waiting for a server that answers is no standstill; for one that does not, it is.
                 guard
@@ -143,6 +152,28 @@ private final class SlotCreationWatch: Sendable {
     }
 
     func end() { ended.request() }
+
+    /// Says, as long as the slot waits for a transaction, where the WAL was just before.
+    ///
+    /// The slot is consistent at a record that lists the running transactions and none of those
+    /// that it waits for. While it waits for one no such record can have been written yet; so it
+    /// lies behind every position that was current before the wait was seen.
+    private static func raise(
+        _ atLeast: @Sendable (LSN) -> Void,
+        _ parameters: ConnectionParameters,
+        for pid: Int,
+        until ended: StopSignal
+    ) throws {
+        let connection = try Connection.open(parameters.for(.monitor), stop: ended)
+        while !ended.sleep(for: .milliseconds(500)) {
+            let now = try connection.query("SELECT pg_catalog.pg_current_wal_insert_lsn()")
+            let waits = try connection.query(
+                "SELECT FROM pg_catalog.pg_locks WHERE pid = \(pid) AND NOT granted "
+                    + "AND locktype = 'transactionid'"
+            )
+            if waits.count > 0, let lsn = LSN(now.text(0, 0)) { atLeast(lsn) }
+        }
+    }
 
     private static func blockers(
         _ parameters: ConnectionParameters,

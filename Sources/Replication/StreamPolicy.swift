@@ -22,6 +22,10 @@ public struct StreamPolicy: Sendable, Equatable {
     ///
     /// The former name stays right until the stream says the new one.
     public var acceptedNames: [UInt32: TableName] = [:]
+    /// Whether changes of rows that are not copied yet are handed over as they come.
+    ///
+    /// For a sink in which rows of an unfinished snapshot are seen.
+    public var takesUncopied = false
 
     /// Creates a policy; by default everything that cannot be followed is refused.
     public init(onTruncate: OnTruncate = .stop, acceptedDDL: Set<LSN> = []) {

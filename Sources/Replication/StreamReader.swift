@@ -25,6 +25,8 @@ public struct StreamOptions: Sendable {
     public var batchBytes: Int
     /// How long a change may wait for others before its batch is closed.
     public var batchDelay: Duration
+    /// Bounds that may be set anew while the stream is read, in the place of these three.
+    public var liveLimits: LiveBatchLimits?
     /// Ends the reading once exactly what was committed before this position is durable.
     ///
     /// `nil` reads on.
@@ -68,7 +70,9 @@ public enum StreamEnding: Sendable {
 public struct StreamReader: ~Copyable {
     private let stream: ReplicationStream
     private var assembler: BatchAssembler
-    private let options: StreamOptions
+    private var options: StreamOptions
+    /// Which of the live bounds the options have.
+    private var limitsSeen = -1
     private let queue: BatchQueue
     private let position: StreamPosition
     private let stop: StopSignal
@@ -137,6 +141,7 @@ public struct StreamReader: ~Copyable {
         do {
             while true {
                 beat()
+                takeNewLimits()
                 if stop.isRequested { return try drainAndEnd(.stopped) }
                 if assembler.isAtEnd { return try drainAndEnd(.reachedUntil) }
                 let drained = try drain()
@@ -149,6 +154,8 @@ public struct StreamReader: ~Copyable {
                     try waitForNews()
                 }
             }
+        } catch let wait as CopyAwaited {
+            return try awaitCopy(wait)
         } catch let error as WalrelayError where error.exit == .refused {
             // What was committed before the refused transaction still goes to the sink.
             assembler.dropUnfinishedTransaction()
@@ -156,6 +163,13 @@ public struct StreamReader: ~Copyable {
             _ = try? drainAndEnd(.stopped)
             throw error
         }
+    }
+
+    private mutating func takeNewLimits() {
+        guard let news = options.liveLimits?.news(since: &limitsSeen) else { return }
+        options.batchRows = news.rows
+        options.batchBytes = news.bytes
+        options.batchDelay = news.delay
     }
 
     // MARK: Receiving
@@ -287,6 +301,25 @@ public struct StreamReader: ~Copyable {
     }
 
     // MARK: Waiting
+
+    /// Waits, with the session open, until the stream is to begin anew.
+    ///
+    /// Nothing is received, as while the queue is full. What came of the transaction that waits
+    /// comes again.
+    private mutating func awaitCopy(_ wait: CopyAwaited) throws -> StreamEnding {
+        assembler.dropAwaitingTransaction()
+        tellNotices()
+        if pending == nil, assembler.hasBoundary { _ = closeBatch() }
+        while !stop.isRequested {
+            beat()
+            // Not before all that is whole is on its way: then the rest is to be given up.
+            if offerPending() { assembler.gate?.wait(with: wait.commit) }
+            try confirm()
+            queue.consumerMoved.wait(for: min(.milliseconds(100), options.statusInterval))
+        }
+        assembler.gate?.passed()
+        return try drainAndEnd(.stopped)
+    }
 
     /// Sleeps until the server sends, the sink moves, a stop comes or something of ours is due.
     private mutating func waitForNews() throws {

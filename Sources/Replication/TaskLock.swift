@@ -7,7 +7,11 @@
 // Whoever holds it is heard from every few seconds, and the two sides give up in this order, so that
 // a holder that was paused or cut off knows that it has lost the lock before anybody else has it:
 //
-//   lastAnswer ── 45 s ──▶ the holder holds it for lost ── 60 s ──▶ the server ends the session
+//   last answer ── 45 s ──▶ the holder counts it as lost ── 60 s ──▶ the server ends the session
+//
+// A session that ends takes the lock with it, and need not take the task: what is streamed is held by
+// the slot as well, and a server that shuts down waits until its walsenders have brought all there
+// is. So the lock is asked for anew, and is ours until somebody else has it, or the 45 s are over.
 
 public import ChangeModel
 import Glibc
@@ -73,7 +77,7 @@ public final class TaskLock: Sendable {
         case held(by: TaskHolder?)
         /// It is ours, held by the session of this process of the source.
         case ours(pid: Int)
-        /// The session that asked for it or held it has ended, and with it the lock.
+        /// It cannot be asked for, or was ours and is not any more.
         case lost(WalrelayError)
     }
 
@@ -92,29 +96,21 @@ public final class TaskLock: Sendable {
     public init(task: String, parameters: ConnectionParameters, pace: Pace = Pace()) {
         (self.task, self.parameters, self.pace) = (task, parameters.for(.lock), pace)
         startThread(named: "lock") { [self] in
-            do {
-                try hold()
-            } catch let error as WalrelayError {
-                set(.lost(error))
-            } catch {
-                set(.lost(Self.error(error, at: parameters, while: "connecting to the source")))
-            }
+            run()
             ended.ring()
         }
     }
 
     /// What is known of the lock at this moment.
     public var state: State {
-        known.withLock { known in
-            guard case .ours = known.state, ContinuousClock.now - known.at > pace.lease else {
-                return known.state
-            }
-            let silence = PostgresError(kind: .timeout, message: "no answer for \(pace.lease)")
-            return .lost(Self.end(silence, at: parameters))
-        }
+        let (state, time) = known.withLock { $0 }
+        guard case .ours = state, ContinuousClock.now - time > pace.lease else { return state }
+        return .lost(
+            lost(PostgresError(kind: .timeout, message: "no answer for \(pace.lease)"))
+        )
     }
 
-    /// Waits for news of the lock; for `limit` at most. Blocks.
+    /// Waits for news of the lock, for `limit` at most; blocks.
     public func wait(for limit: Duration) { changed.wait(for: limit) }
 
     /// Gives the lock back, or stops asking for it; without effect the second time.
@@ -137,30 +133,49 @@ public final class TaskLock: Sendable {
         changed.ring()
     }
 
-    private static func error(
-        _ error: any Error,
-        at parameters: ConnectionParameters,
-        while action: String
-    ) -> WalrelayError {
-        let error =
+    /// Asks and holds, on one session after another.
+    private func run() {
+        var pause = Self.firstPause
+        while !released.isRequested {
+            do {
+                try hold()
+            } catch let failure as WalrelayError {
+                return set(.lost(failure))
+            } catch {
+                guard case .ours = state else { return set(.lost(lost(error))) }
+                released.sleep(for: pause)
+                pause = pace.attempt
+            }
+        }
+    }
+
+    /// The error of a session that ended; of one that had the lock it is always worth a retry.
+    private func lost(_ error: any Error) -> WalrelayError {
+        let wasOurs = if case .ours = known.withLock({ $0.state }) { true } else { false }
+        let action = wasOurs ? "holding the task's lock on the source" : "connecting to the source"
+        let cause =
             error as? PostgresError
             ?? PostgresError(kind: .connectionLost, message: "\(error)")
-        return WalrelayError(error, while: "\(action) \(parameters.destination)")
-    }
-
-    /// Whatever ended a session that had the lock, another one may get it.
-    private static func end(
-        _ cause: PostgresError,
-        at parameters: ConnectionParameters
-    ) -> WalrelayError {
-        var error = error(cause, at: parameters, while: "holding the task's lock on the source")
-        if !error.isTransient {
-            (error.code, error.exit) = ("source.unreachable", .unreachable)
-            error.isTransient = true
+        var failure = WalrelayError(cause, while: "\(action) \(parameters.destination)")
+        if wasOurs, !failure.isTransient {
+            (failure.code, failure.exit) = ("source.unreachable", .unreachable)
+            failure.isTransient = true
         }
-        return error
+        return failure
     }
 
+    private func takenOver(by holder: TaskHolder) -> WalrelayError {
+        WalrelayError(
+            "task.taken_over",
+            exit: .unreachable,
+            "The session that held the lock of the task \(task) has ended, and another daemon has "
+                + "taken the task over: \(holder.text)",
+            hint: "nothing has to be mended: this one waits as its standby",
+            isTransient: true
+        )
+    }
+
+    /// Asks and holds on one session.
     private func hold() throws {
         let connection = try Connection.open(parameters, stop: abandoned)
         // Before anything that a server too old for us would answer with a puzzle.
@@ -169,20 +184,26 @@ public final class TaskLock: Sendable {
         try bound(connection)
         var refusals = 0
         while !released.isRequested {
-            if let refusal = try Self.take(task, on: connection) {
-                // The session of a daemon that has just ended may be there for a moment longer.
-                refusals += 1
-                let isNew = refusals < Self.firstAttempts
-                if !isNew { set(.held(by: refusal.holder)) }
-                released.sleep(for: isNew ? Self.firstPause : pace.attempt)
-            } else {
+            guard let refusal = try Self.take(task, on: connection) else {
                 set(.ours(pid: connection.backendPID))
-                do throws(PostgresError) {
-                    try keep(connection)
-                } catch {
-                    throw Self.end(error, at: parameters)
-                }
+                try keep(connection)
+                continue
             }
+            refusals += 1
+            switch state {
+            case .ours(let former):
+                // The server may not have noticed yet that our own former session is gone.
+                if let holder = refusal.holder, holder.pid != former {
+                    throw takenOver(by: holder)
+                }
+            case .lost(let failure): throw failure
+            case .asking, .held:
+                // The session of a daemon that has just ended may be there for a moment longer.
+                if refusals >= Self.firstAttempts { set(.held(by: refusal.holder)) }
+            }
+            released.sleep(
+                for: refusals < Self.firstAttempts ? Self.firstPause : pace.attempt
+            )
         }
     }
 

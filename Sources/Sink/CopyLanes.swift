@@ -33,10 +33,16 @@ public protocol CopyLane: AnyObject {
     /// Blocks while the target is slower than the source.
     func take(_ bytes: UnsafeRawBufferPointer) throws
 
-    /// Makes the chunk durable, at the latest with the sink's next commit.
+    /// Makes the chunk durable, at the latest with the sink's next commit, and together with it
+    /// what it counts for: the next `open` of the sink has both or neither.
     ///
-    /// When this returns no row of the chunk can be refused any more.
-    func end() throws
+    /// A chunk that counts for nothing by itself is thrown away by the sink's next `prepare`, unless
+    /// its table was said to be whole. When this returns no row of the chunk can be refused any
+    /// more.
+    func end(_ copied: TableCopy) throws
+
+    /// Notes that a table is whole, of which all lanes have ended their chunks.
+    func note(_ copied: TableCopy) throws
 
     /// Gives up the chunk, if one was begun; the lane is of no use afterwards.
     ///

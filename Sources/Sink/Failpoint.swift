@@ -26,6 +26,18 @@ public enum Failpoint: String, Sendable, CaseIterable {
         "sink.after_checkpoint_rename_before_directory_sync"
     /// The commit is durable and the source has not been told.
     case afterCheckpointBeforeFeedback = "sink.after_checkpoint_before_feedback"
+    /// The rows of a lane's chunk are on the target; nothing says so yet.
+    case chunkBeforeRecord = "sink.chunk_before_record"
+    /// A chunk and what says so are written, and not committed.
+    case chunkBeforeCommit = "sink.chunk_before_commit"
+    /// A chunk is committed.
+    case chunkAfterCommit = "sink.chunk_after_commit"
+    /// Tables that were copied beside the stream are whole; the checkpoint does not say so.
+    case additionBeforeCommit = "addition.before_commit"
+    /// The checkpoint says that tables were added; the stream has not begun anew.
+    case additionAfterCommit = "addition.after_commit"
+    /// A batch of rows that are copied beside the stream is about to be written.
+    case additionBeforeWrite = "addition.before_write"
     /// A file is full and synced; its successor does not exist.
     case rotationBeforeCreate = "sink.rotation_before_create"
     /// The successor of a full file exists and is empty.

@@ -3,7 +3,13 @@
 // What every destination promises. A sink is driven from one thread that belongs to it and may
 // block there; nothing else ever touches it. The order of calls:
 //
-//   open → inspect → [beginSnapshot → prepare → write* → commit] → (write* → commit)* → close
+//   open → inspect → [beginSnapshot → prepare → (write* → commit)*] → (write* → commit)* → close
+//
+// A snapshot's commits say `running`, but for the last one, and what is copied so far. Where a
+// checkpoint says so that was found on opening, it is gone on with; the stream has to bring what is
+// there up to the point at which the rest will be read:
+//
+//   open → inspect → resumeSnapshot → (write* → commit)* → prepare → (write* → commit)* → …
 //
 // `write` may be followed by `rollback` instead of `commit`, at any time; then the sink is as its
 // last checkpoint says and writing goes on from there.
@@ -14,8 +20,9 @@ public import ChangeModel
 public protocol Sink: AnyObject {
     /// Restores the sink to its checkpoint and returns it; `nil` where it never held one.
     ///
-    /// What lies behind the checkpoint (a killed run's tail, an unfinished snapshot) is gone when
-    /// this returns. Throws `WalrelayError`.
+    /// What lies behind the checkpoint (a killed run's tail) is gone when this returns; of an
+    /// unfinished snapshot that is what does not belong to the checkpoint's `copies`, or will be
+    /// gone after `prepare`. Throws `WalrelayError`.
     func open() throws -> Checkpoint?
 
     /// Says, before anything is made anywhere, what does not fit these relations.
@@ -32,9 +39,16 @@ public protocol Sink: AnyObject {
     /// place, into it: see `prepare`.
     func beginSnapshot(_ checkpoint: Checkpoint) throws
 
-    /// Makes ready what the rows of a snapshot will be written to.
+    /// Makes ready, for changes of what is copied, a snapshot that is gone on with.
     ///
-    /// Called once after `beginSnapshot`, when the relations are known as the snapshot sees them.
+    /// `checkpoint` is the one that `open` has returned.
+    func resumeSnapshot(_ checkpoint: Checkpoint) throws
+
+    /// Makes ready what the rows of a snapshot will be written to, and throws away those of tables
+    /// of which the checkpoint has nothing copied.
+    ///
+    /// Called once after `beginSnapshot` or `resumeSnapshot`, when the relations are known as the
+    /// snapshot sees them.
     func prepare(_ relations: [Relation], types: [TypeEntry]) throws
 
     /// Where a snapshot's rows may go past `write`, undecoded and on several threads at once.
@@ -54,6 +68,32 @@ public protocol Sink: AnyObject {
 
     /// Forgets whatever was written since the last commit.
     func rollback() throws
+
+    /// Makes ready what rows of tables are written to that are copied beside the stream of others.
+    ///
+    /// Called with nothing uncommitted. Takes away what there is of the tables where the last
+    /// checkpoint has nothing of them copied. Gives lanes where rows go past `writeCopied`.
+    func beginCopy(_ relations: [Relation], types: [TypeEntry]) throws -> (any CopyLanes)?
+
+    /// Takes rows of those tables, between any two calls of `write` and `commit`.
+    ///
+    /// What is committed meanwhile does not depend on them. A `rollback` may forget them, and
+    /// `dropUnfinished` does not.
+    func writeCopied(_ batch: borrowing ChangeBatch) throws
+
+    /// All rows have come: they are part of the sink with the next commit, which follows at once.
+    ///
+    /// Called with nothing uncommitted but these rows.
+    func endCopy() throws
+
+    /// Forgets the rows of a copy that does not come to its end.
+    func abandonCopy()
+
+    /// Gives up what was written of a transaction that has not ended and that will come again, and
+    /// nothing else; so that nobody waits for it.
+    ///
+    /// Whole transactions have all been committed.
+    func dropUnfinished() throws
 
     /// Called about every 100 ms while nothing comes, with what was written uncommitted or not.
     ///
@@ -76,17 +116,17 @@ public protocol Sink: AnyObject {
     /// come again after a crash.
     var keepsCheckpoint: Bool { get }
 
-    /// Whether rows of a snapshot can be seen before the commit that ends it.
+    /// Whether the rows of a table that is copied once more take the place of the former ones.
+    ///
+    /// Elsewhere the former ones are kept right until the new ones follow.
+    var replacesCopies: Bool { get }
+
+    /// Whether rows of a snapshot can be seen before they are committed.
     ///
     /// Then nobody takes them back: `open` leaves them there, and what was deleted at the source
-    /// since then has to be brought to the sink too before a snapshot is taken anew. For that the
-    /// first commit after `prepare` comes before any row, with a `.running` checkpoint that says
-    /// where its snapshot was taken; an open sink that holds one is gone on with without
-    /// `beginSnapshot`:
-    ///
-    ///     open → inspect → (write* → commit)* → prepare → commit → write* → commit → …
-    ///
-    /// The first of these commits are the stream's, and their checkpoint says `.running` too.
+    /// since then has to be brought to the sink too, also of rows that are not copied by the
+    /// checkpoint's word. Every sink that keeps its checkpoint is given one before the first row that
+    /// says where its snapshot was taken; one of this kind also where no slot will be there.
     var showsUnfinishedSnapshots: Bool { get }
 
     /// What the sink has done since it was opened.
@@ -103,11 +143,38 @@ extension Sink {
     /// None: events need their values decoded.
     public var copyLanes: (any CopyLanes)? { nil }
 
+    /// Does nothing: events are appended.
+    public func resumeSnapshot(_ checkpoint: Checkpoint) throws {}
+
     /// Closes the sink, which suffices where no checkpoint is kept.
     public func removeCheckpoint() throws { try close() }
 
     /// Does nothing.
     public func idle() throws {}
+
+    /// Makes ready as for a snapshot, for rows that come through `writeCopied`.
+    public func beginCopy(
+        _ relations: [Relation],
+        types: [TypeEntry]
+    ) throws -> (any CopyLanes)? {
+        try prepare(relations, types: types)
+        return nil
+    }
+
+    /// Writes them like any rows.
+    public func writeCopied(_ batch: borrowing ChangeBatch) throws { try write(batch) }
+
+    /// Does nothing: what was written is committed with whatever is committed next.
+    public func endCopy() throws {}
+
+    /// Does nothing.
+    public func abandonCopy() {}
+
+    /// Rolls back.
+    public func dropUnfinished() throws { try rollback() }
+
+    /// False: events are appended.
+    public var replacesCopies: Bool { false }
 
     /// False: what is not committed is not seen.
     public var showsUnfinishedSnapshots: Bool { false }

@@ -29,7 +29,23 @@ extension SnapshotChunk {
         }
         let condition =
             conditions.isEmpty ? "" : " WHERE " + conditions.joined(separator: " AND ")
-        return "COPY (SELECT \(columns) FROM ONLY \(name)\(condition)) TO STDOUT\(options)"
+        return "COPY (SELECT \(columns) FROM ONLY \(name)\(condition)\(order)) TO STDOUT\(options)"
+    }
+
+    /// What was read up to some row is then what lies below its key.
+    private var order: String {
+        guard isResumable, case .keys(let column, _, _) = range else { return "" }
+        return " ORDER BY \(SQL.identifier(column))"
+    }
+
+    /// How the planner is to be set for the chunk.
+    ///
+    /// A range of a key that follows the heap is a run of pages, which the index gives in order.
+    /// Statistics that are old or missing must not make it a scan of the whole table each time.
+    var plannerSettings: String {
+        let choice = isResumable ? "off" : "DEFAULT"
+        return "SET LOCAL enable_seqscan TO \(choice); SET LOCAL enable_bitmapscan TO \(choice); "
+            + "SET LOCAL enable_sort TO \(choice)"
     }
 
     private func conditions(filter: String?) -> [String] {
@@ -51,6 +67,14 @@ extension SnapshotChunk {
 }
 
 extension Connection {
+    /// Sets the planner for a chunk, unless the last one, of which this was `wasResumable`, needed
+    /// the same.
+    func setPlanner(for chunk: SnapshotChunk, wasResumable: inout Bool) throws(WalrelayError) {
+        guard chunk.isResumable != wasResumable else { return }
+        try query(chunk.plannerSettings, while: .checking)
+        wasResumable = chunk.isResumable
+    }
+
     /// Runs the COPY of a chunk and lends each of its messages; blocks until it has ended.
     ///
     /// `idleLimit` bounds the wait for each message. Throws `WalrelayError` for whatever the source

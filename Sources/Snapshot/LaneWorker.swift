@@ -21,6 +21,10 @@ struct LaneWorker: ~Copyable {
     /// What has passed and was not reported yet.
     private var rows = 0
     private var bytes = 0
+    /// The same of the whole chunk, without what was not reported yet.
+    private var chunkRows = 0
+    private var chunkBytes = 0
+    private var wasResumable = false
 
     init(request: SnapshotRequest, outlet: SnapshotOutlet, job: CopyJob, lane: any CopyLane) {
         self.request = request
@@ -34,9 +38,12 @@ struct LaneWorker: ~Copyable {
     /// After an error the lane has been abandoned.
     mutating func run(on connection: borrowing Connection) throws {
         do {
-            while let chunk = job.ledger.take() {
+            while let chunk = try job.take() {
+                try connection.setPlanner(for: chunk, wasResumable: &wasResumable)
                 try pass(chunk, on: connection)
-                job.ledger.finished(chunk)
+                guard let whole = job.ledger.finished(chunk) else { continue }
+                // All lanes have ended their chunks of the table.
+                try lane.note(copy(of: chunk, .whole, rows: whole.rows, bytes: whole.bytes))
             }
         } catch {
             lane.abandon()
@@ -55,6 +62,7 @@ struct LaneWorker: ~Copyable {
             plain: !job.needsQuery.contains(chunk.table),
             format: format
         )
+        (chunkRows, chunkBytes) = (0, 0)
         try lane.begin(table.relation)
         try connection.copyOut(
             statement,
@@ -69,13 +77,45 @@ struct LaneWorker: ~Copyable {
         // The server sends one message a row, in binary too, where the header comes with the
         // first; after the last one comes the trailer.
         if format == .binary { rows -= 1 }
-        try lane.end()
+        try lane.end(
+            copy(
+                of: chunk,
+                part(chunk),
+                rows: Int64(chunkRows + rows),
+                bytes: Int64(chunkBytes + bytes)
+            )
+        )
         report(chunk.table)
+    }
+
+    /// What a chunk counts for by itself.
+    private func part(_ chunk: SnapshotChunk) -> TableCopy.Progress {
+        guard chunk.isResumable, case .keys(let column, let lower, let upper) = chunk.range else {
+            return .nothing
+        }
+        return .keys(column: column, KeyRanges([KeyRange(lower, upper)]))
+    }
+
+    private func copy(
+        of chunk: SnapshotChunk,
+        _ progress: TableCopy.Progress,
+        rows: Int64,
+        bytes: Int64
+    ) -> TableCopy {
+        TableCopy(
+            oid: request.tables[chunk.table].relation.relation.oid,
+            point: request.lsn,
+            progress: progress,
+            rows: rows,
+            bytes: bytes
+        )
     }
 
     private mutating func report(_ table: Int) {
         job.ledger.delivered(table: table, rows: rows, bytes: bytes)
         outlet.passed(rows)
+        chunkRows += rows
+        chunkBytes += bytes
         rows = 0
         bytes = 0
     }

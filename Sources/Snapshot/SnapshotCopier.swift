@@ -23,7 +23,7 @@ public struct SnapshotRequest: Sendable {
     public var lsn: LSN
     /// When the snapshot was taken.
     public var time: PostgresTime
-    /// What to copy.
+    /// What to copy, as far as it is not copied yet.
     public var tables: [SnapshotTable]
     /// How many connections copy at the same time; at least 1.
     public var workers: Int
@@ -35,6 +35,8 @@ public struct SnapshotRequest: Sendable {
     public var lockTimeout = Duration.seconds(10)
     /// How long the server may send nothing: a filter may find no row for a long time.
     public var idleLimit = Duration.seconds(3600)
+    /// What bounds the chunks.
+    public var limits = SnapshotPlan.Limits()
 
     /// Creates a request.
     public init(
@@ -58,10 +60,17 @@ public struct SnapshotOutlet: Sendable {
     public var lanes: (any CopyLanes)?
     /// Takes a batch over; may block, and throws where the snapshot is to end.
     ///
+    /// Batches of one table come in an order in which their `copied` may be added up; one without
+    /// rows says that a table is whole whose other batches have none.
+    ///
     /// A worker is not interrupted in here: what blocks has to look at `SnapshotCopier.ending`.
     public var deliver: @Sendable (consuming ChangeBatch) throws -> Void
     /// Gives an empty batch, one that kept its memory where there is one.
     public var recycled: @Sendable () -> ChangeBatch
+    /// Asked before a table is begun whose rows count only once all of it is copied.
+    ///
+    /// After false the worker waits and asks again. Must not block.
+    public var mayBegin: @Sendable () -> Bool
     /// Called once when the exporting transaction is no longer needed.
     public var imported: @Sendable () -> Void
     /// Told when a table changes its state, with each batch and now and then of a lane.
@@ -76,6 +85,7 @@ public struct SnapshotOutlet: Sendable {
         lanes: (any CopyLanes)? = nil,
         deliver: @escaping @Sendable (consuming ChangeBatch) throws -> Void,
         recycled: @escaping @Sendable () -> ChangeBatch = { ChangeBatch() },
+        mayBegin: @escaping @Sendable () -> Bool = { true },
         imported: @escaping @Sendable () -> Void = {},
         progress: @escaping @Sendable (SnapshotProgress) -> Void = { _ in },
         passed: @escaping @Sendable (Int) -> Void = { _ in }
@@ -83,6 +93,7 @@ public struct SnapshotOutlet: Sendable {
         self.lanes = lanes
         self.deliver = deliver
         self.recycled = recycled
+        self.mayBegin = mayBegin
         self.imported = imported
         self.progress = progress
         self.passed = passed
@@ -142,71 +153,14 @@ extension SnapshotCopier {
     private func prepare(_ connection: borrowing Connection) throws(WalrelayError) -> CopyJob {
         try guardian.lock(on: connection)
         let findings = try guardian.findings(on: connection)
-        let version = connection.serverVersion
-        let byKey = try storagesByKey(connection)
-        let pageSize = try connection.query("SHOW block_size", while: .checking).integer(0, 0)
-        let plan = SnapshotPlan(
-            tables: request.tables.map(\.source),
-            workers: request.workers,
-            serverVersion: version,
-            pageSize: pageSize.map { Int($0) } ?? 8192,
-            byKey: byKey,
-            keyBounds: request.workers > 1 ? try keyBounds(of: byKey, connection) : [:]
-        )
+        let plan = try ChunkPlanning(request, on: connection).plan(on: connection)
         return CopyJob(
             ledger: ChunkLedger(plan, of: request.tables, report: outlet.progress),
             chunkCount: plan.chunks.count,
-            needsQuery: findings.withGeneratedColumns
+            needsQuery: findings.withGeneratedColumns,
+            mayBegin: outlet.mayBegin,
+            ending: ending
         )
-    }
-
-    /// What cannot be read by ranges of pages: all before 14, and what the role may read only some
-    /// columns of, since `ctid` is none of these.
-    private func storagesByKey(
-        _ connection: borrowing Connection
-    ) throws(WalrelayError) -> Set<UInt32> {
-        let oids = request.tables.flatMap(\.source.storage).map(\.oid)
-        guard connection.serverVersion >= 140_000, !oids.isEmpty else { return Set(oids) }
-        let rows = try connection.query(
-            """
-            SELECT c.oid FROM pg_catalog.pg_class c \
-            WHERE c.oid IN (\(oids.map(String.init).joined(separator: ", "))) \
-            AND NOT pg_catalog.has_table_privilege(c.oid, 'SELECT')
-            """,
-            while: .checking
-        )
-        return Set((0..<rows.count).compactMap { rows.integer($0, 0).map { UInt32(clamping: $0) } })
-    }
-
-    /// The bounds of the single whole-number keys, where a table is worth dividing.
-    private func keyBounds(
-        of storages: Set<UInt32>,
-        _ connection: borrowing Connection
-    ) throws(WalrelayError) -> [UInt32: SnapshotPlan.KeyBounds] {
-        var bounds: [UInt32: SnapshotPlan.KeyBounds] = [:]
-        for table in request.tables {
-            guard let column = table.wholeNumberKey else { continue }
-            let key = SQL.identifier(column)
-            for storage in table.source.storage
-            where storages.contains(storage.oid)
-                && storage.bytes > SnapshotPlan.Limits().leastBytes
-            {
-                let name = SQL.identifier(storage.schema, storage.name)
-                let rows = try connection.query(
-                    "SELECT min(\(key)), max(\(key)) FROM ONLY \(name)",
-                    while: .copying("\(storage.schema).\(storage.name)"),
-                    within: request.idleLimit
-                )
-                guard let least = rows.integer(0, 0), let greatest = rows.integer(0, 1),
-                    least <= greatest
-                else { continue }
-                bounds[storage.oid] = SnapshotPlan.KeyBounds(
-                    column: column,
-                    values: least...greatest
-                )
-            }
-        }
-        return bounds
     }
 
     /// A worker's connection, which sees the snapshot and has the locks.

@@ -93,6 +93,17 @@ enum SnapshotFault {
         )
     }
 
+    /// A part of a table is copied by ranges of a column that is its key no more.
+    static func keyChanged(_ table: String, from column: String) -> WalrelayError {
+        WalrelayError(
+            "snapshot.key_changed",
+            exit: .refused,
+            "\(table) was copied in part, by ranges of its key \"\(column)\", which is "
+                + "not its key any more: the rest of it cannot be told apart",
+            hint: "make it the key again, or begin anew: walrelay teardown, an empty sink, and run"
+        )
+    }
+
     /// Somebody holds a table exclusively, or waits to.
     static func locked(_ table: String, by holder: String?) -> WalrelayError {
         WalrelayError(

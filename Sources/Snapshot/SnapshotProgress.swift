@@ -4,6 +4,7 @@
 // here once a chunk and once a batch, never for a row.
 
 import ChangeModel
+import LibPQ
 import Synchronization
 
 /// How far the copying of one table is.
@@ -28,6 +29,21 @@ public struct SnapshotProgress: Sendable, Equatable {
     public var rowsCopied: Int64
     /// Bytes of COPY delivered.
     public var bytesCopied: Int64
+
+    /// Creates a table's progress.
+    public init(
+        table: String,
+        state: State,
+        rowsEstimated: Int64,
+        rowsCopied: Int64,
+        bytesCopied: Int64
+    ) {
+        self.table = table
+        self.state = state
+        self.rowsEstimated = rowsEstimated
+        self.rowsCopied = rowsCopied
+        self.bytesCopied = bytesCopied
+    }
 }
 
 /// The chunks that are left and the progress of the tables.
@@ -54,8 +70,8 @@ final class ChunkLedger: Sendable {
                 table: table.relation.relation.qualifiedName,
                 state: chunksLeft[index] == 0 ? .done : .waiting,
                 rowsEstimated: table.estimatedRows,
-                rowsCopied: 0,
-                bytesCopied: 0
+                rowsCopied: table.copy.rows,
+                bytesCopied: table.copy.bytes
             )
         }
         chunks = plan.chunks
@@ -65,16 +81,35 @@ final class ChunkLedger: Sendable {
     }
 
     /// The next chunk to copy; `nil` where none is left.
-    func take() -> SnapshotChunk? {
+    ///
+    /// Blocks while `mayBegin` says no.
+    ///
+    /// Throws `stopped` once `ending` is requested meanwhile.
+    func take(
+        unless ending: StopSignal,
+        mayBegin: () -> Bool
+    ) throws(WalrelayError) -> SnapshotChunk? {
+        while true {
+            let (chunk, isHeld) = offer(mayBegin)
+            guard isHeld else { return chunk }
+            if ending.sleep(for: .milliseconds(10)) {
+                throw WalrelayError("stopped", exit: .success, "the snapshot was stopped")
+            }
+        }
+    }
+
+    private func offer(_ mayBegin: () -> Bool) -> (chunk: SnapshotChunk?, isHeld: Bool) {
         state.withLock { state in
-            guard state.next < chunks.count else { return nil }
+            guard state.next < chunks.count else { return (nil, false) }
             let chunk = chunks[state.next]
+            let isFirst = state.tables[chunk.table].state == .waiting
+            if isFirst, !chunk.isResumable, !mayBegin() { return (nil, true) }
             state.next += 1
-            if state.tables[chunk.table].state == .waiting {
+            if isFirst {
                 state.tables[chunk.table].state = .copying
                 report(state.tables[chunk.table])
             }
-            return chunk
+            return (chunk, false)
         }
     }
 
@@ -89,12 +124,17 @@ final class ChunkLedger: Sendable {
     }
 
     /// Takes note that a chunk was copied and delivered to its end.
-    func finished(_ chunk: SnapshotChunk) {
+    ///
+    /// Returns the rows and bytes of a table that is whole with it and was not until now, not even
+    /// in part.
+    func finished(_ chunk: SnapshotChunk) -> (rows: Int64, bytes: Int64)? {
         state.withLock { state in
             state.chunksLeft[chunk.table] -= 1
-            guard state.chunksLeft[chunk.table] == 0 else { return }
+            guard state.chunksLeft[chunk.table] == 0 else { return nil }
             state.tables[chunk.table].state = .done
-            report(state.tables[chunk.table])
+            let table = state.tables[chunk.table]
+            report(table)
+            return chunk.isResumable ? nil : (table.rowsCopied, table.bytesCopied)
         }
     }
 }

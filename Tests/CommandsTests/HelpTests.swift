@@ -14,7 +14,8 @@ import Testing
         ("walrelay", Walrelay.self), ("check", CheckCommand.self), ("run", RunCommand.self),
         ("status", StatusCommand.self), ("slots", SlotsCommand.self),
         ("slots-list", SlotsListCommand.self), ("slots-drop", SlotsDropCommand.self),
-        ("teardown", TeardownCommand.self), ("verify", VerifyCommand.self),
+        ("snapshot", SnapshotCommand.self), ("teardown", TeardownCommand.self),
+        ("verify", VerifyCommand.self),
         ("batch", BatchCommand.self),
     ]
 

@@ -85,8 +85,7 @@ struct BadSourceTests {
     }
 
     @Test
-    func `a second run waits for the task, gives up, and does not harm the first`() async throws
-    {
+    func `a second run waits for the task, gives up, and does not harm the first`() async throws {
         let (task, cluster) = try await SharedCluster.trusting.task("s_held")
         let first = try await task.stream()
         var second = try OddTask("s_held", on: cluster)

@@ -19,7 +19,12 @@ extension RelayTask: ContendedTask {
     var relay: RelayTask { self }
 
     func another() throws -> RelayTask {
-        try RelayTask(cluster, name: name, sinkDirectory: sinkDirectory, more: "retry: { for: 60s }")
+        try RelayTask(
+            cluster,
+            name: name,
+            sinkDirectory: sinkDirectory,
+            more: "retry: { for: 60s }"
+        )
     }
 }
 

@@ -169,7 +169,9 @@ extension Acceptance {
 
         @Test(
             .timeLimit(.minutes(2)),
-            arguments: [PostgresVersion.v17, .v18].filter(\.isAvailable)
+            arguments: [PostgresVersion.v17, .v18].filter {
+                $0.isAvailable && ($0 == .v17 || TestKnob.isLong)
+            }
         )
         func `a slot that the servers copy is gone on with`(version: PostgresVersion) async throws {
             let pair = try await Pair(
@@ -219,6 +221,44 @@ extension Acceptance {
             try await pair.catchUp(daemon, to: pair.promoted)
             #expect(try await daemon.stop() == .code(0))
             #expect(try await pair.promoted.differences(Self.keys) == [])
+        }
+
+        @Test(.timeLimit(.minutes(2)))
+        func `a target that fails over is followed, too`() async throws {
+            let source = try await PostgresCluster.start()
+            try source.psql(
+                """
+                CREATE TABLE t (id int PRIMARY KEY, n int);
+                INSERT INTO t SELECT i, 0 FROM generate_series(1, 100) i;
+                """
+            )
+            let target = try await PostgresCluster.start()
+            let standby = try await target.startStandby()
+            let entries = [
+                "host: '\(target.host),\(standby.host)'", "port: '\(target.port),\(standby.port)'",
+                "database: postgres", "user: \(target.superuser)",
+            ]
+            let task = try RelayTask(
+                source,
+                sink: "{ kind: postgresql, postgresql: { \(entries.joined(separator: ", ")) } }"
+            )
+            let daemon = try task.start()
+            try await task.waitForPhase("streaming", of: daemon)
+            try source.psql("INSERT INTO t SELECT i, 1 FROM generate_series(1001, 1100) i")
+            // An orderly end: the standby gets all that was written, the checkpoint with it.
+            try await onThread { try target.stop() }
+            try standby.psql("SELECT pg_promote()")
+            try source.psql("UPDATE t SET n = n + 1 WHERE id % 7 = 0")
+            try await daemon.waitForLog("trying again")
+            try await task.waitForPhase("streaming", of: daemon)
+            #expect(try await daemon.stop() == .code(0))
+            try await task.runUntilNow()
+            let found = try await onThread {
+                try TwinServers(source: source, target: standby).differences(
+                    inSchemas: ["public"]
+                )
+            }
+            #expect(found == [])
         }
 
         @Test(.timeLimit(.minutes(1)), .enabled(if: PostgresVersion.v17.isAvailable))

@@ -16,6 +16,8 @@ struct GuideRule: Sendable {
         case notRun(why: String)
         /// Goes on until it is stopped: it is started, and ends in good order after the block.
         case endless
+        /// The same, and the block's next command wants it ended: that is as soon as it streams.
+        case endlessAlone
         /// Ends with this code, having printed each of these texts.
         case ends(code: Int32 = 0, printing: [String] = [])
         /// Takes its password as systemd-run gives it, which the page says once, at its first.
@@ -48,6 +50,8 @@ struct GuideRule: Sendable {
     ]
 
     private static let byHand = "walrelay verify --config /etc/walrelay/orders.yaml"
+    private static let resnapshot = "walrelay run --config orders.yaml --resnapshot"
+    private static let loss = "SELECT pg_drop_replication_slot('di_slot_orders')"
     private static let dropBilling = "walrelay slots drop billing"
 
     static let all: [GuideRule] = [
@@ -61,10 +65,50 @@ struct GuideRule: Sendable {
         // The page's other way to install it.
         GuideRule("tar -xzf", .after(commands: "apt-get remove -y walrelay")),
         GuideRule("(cd walrelay-", .ends(printing: ["installed /usr/local/bin/walrelay"])),
+        // This reader stays with the package.
+        GuideRule(
+            "sudo install -m 644 orders.yaml",
+            .after(
+                commands: """
+                    cd /root/walk
+                    walrelay-*/install --uninstall
+                    apt-get install -y ./walrelay_*.deb
+                    """
+            )
+        ),
+
+        // What is tried by hand from here on has the password beside it.
+        GuideRule(
+            "sudo systemctl enable --now walrelay@orders",
+            .after(commands: "sed -i s/credential:password/password/ /root/walk/orders.yaml")
+        ),
 
         GuideRule("walrelay status --config", .ends(printing: ["orders", "streaming"])),
         GuideRule("journalctl -u walrelay@orders -f", .endless),
+        // There has to be trouble for the log to tell of.
+        GuideRule(
+            "journalctl -u walrelay@orders -p warning",
+            .afterSQL("SELECT pg_terminate_backend(pid) FROM pg_stat_replication")
+        ),
+        GuideRule(
+            "journalctl -u walrelay@orders -o cat | grep",
+            .after(
+                commands: """
+                    timeout 50 sh -c \
+                        'until journalctl -u walrelay@orders | grep -q code=; do sleep 0.2; done'
+                    """
+            )
+        ),
         GuideRule("curl -H \"Authorization", .ends(printing: ["walrelay_build_info"])),
+
+        // The page's two ways to begin anew, each after a loss.
+        GuideRule(resnapshot, .after(commands: "systemctl stop walrelay@orders")),
+        GuideRule(resnapshot, .afterSQL(loss)),
+        GuideRule(resnapshot, .endlessAlone),
+        GuideRule(
+            "sudo systemctl daemon-reload && sudo systemctl restart walrelay@orders",
+            .afterSQL(loss)
+        ),
 
         GuideRule(byHand, .withCredential),
         GuideRule(
@@ -78,7 +122,7 @@ struct GuideRule: Sendable {
         ),
         GuideRule("walrelay verify", .ends(printing: ["equal"])),
         GuideRule("walrelay check", .ends(printing: ["ok"])),
-        GuideRule("walrelay run --config orders.yaml ", .endless),
+        GuideRule("walrelay run --config orders.yaml   ", .endless),
         GuideRule("walrelay help", .ends(printing: ["SUBCOMMANDS"])),
 
         GuideRule("walrelay slots list", .ends(printing: ["di_slot_orders"])),

@@ -77,15 +77,20 @@ struct GuideWalk: Sendable {
 
     /// Runs the block's commands; a command that does not do what it promises is an issue.
     func follow(_ block: GuideBlock) async throws {
-        var endless: [String] = []
+        var endless: String?
         for command in block.commands {
             let rules = GuideRule.of(command)
             if rules.contains(where: { if case .notRun = $0.effect { true } else { false } }) {
                 continue
             }
-            if try await run(command, rules, of: block) { endless.append(command) }
+            guard try await run(command, rules, of: block) else { continue }
+            if rules.contains(where: { if case .endless = $0.effect { true } else { false } }) {
+                endless = command
+            } else {
+                try await stop(command, of: block)
+            }
         }
-        for command in endless { try await stop(command, of: block) }
+        if let endless { try await stop(endless, of: block) }
     }
 
     /// Runs one; gives whether it goes on.
@@ -104,7 +109,7 @@ struct GuideWalk: Sendable {
         for rule in rules {
             switch rule.effect {
             case .notRun: break
-            case .endless: goesOn = true
+            case .endless, .endlessAlone: goesOn = true
             case .ends(let end, let texts): (code, printing) = (end, printing + texts)
             case .withCredential:
                 line =
@@ -160,7 +165,7 @@ struct GuideWalk: Sendable {
         export DEBIAN_FRONTEND=noninteractive
         cd "$(cat /run/walk 2>/dev/null || echo \(folder))"
         trap 'pwd >/run/walk' EXIT
-        set -eo pipefail
+        set -eo pipefail   # so that the page's pipes cannot hide what went wrong
         \(line)
         """
     }

@@ -26,7 +26,8 @@ struct Packages: Sendable {
     static let repository = URL(filePath: #filePath).deletingLastPathComponent()
         .deletingLastPathComponent().deletingLastPathComponent().path
 
-    private init() throws {
+    /// Makes them anew; blocks.
+    init() throws {
         folder = try TemporaryDirectory()
         let made = try runProcess(
             "\(Self.repository)/scripts/package",

@@ -23,8 +23,9 @@ struct RelayTask: Sendable {
     private let files: TemporaryDirectory
 
     /// Writes the settings; `more` is further lines of YAML, `sink` the sink's entry, a table that
-    /// begins with a brace an entry of its own. `hosts` are those of the settings where they are
-    /// not the cluster alone.
+    /// begins with a brace an entry of its own.
+    ///
+    /// `hosts` are those of the settings where they are not the cluster alone.
     init(
         _ cluster: PostgresCluster,
         name: String = "orders",

@@ -226,9 +226,55 @@ extension Acceptance {
             try await Self.finish(first)
         }
 
+        @Test(
+            .timeLimit(.minutes(2)),
+            .enabled(if: TestKnob.hasFailpoints, "it needs a slow sink")
+        )
+        func `a server that is shut down in good order is read to its end`() async throws {
+            let cluster = try await Self.source()
+            let task = try RelayTask(cluster, more: "batch: { rows: 100 }")
+            let first = try Contender(task, pause: "sink.before_write=50ms")
+            try await first.wait(for: "streaming")
+            for round in 1...5 { try Self.change(cluster, 1_000 * round) }
+            // It ends the session of the lock at once, and waits for the walsender.
+            try await onThread { try cluster.stop() }
+            try await first.kill()
+            try await cluster.start()
+            #expect(try await task.differences(Self.keys) == [])
+        }
+
+        @Test(
+            .timeLimit(.minutes(4)),
+            .enabled(if: TestKnob.isLong, "it waits for a minute of silence")
+        )
+        func `a daemon that hangs loses its task within about a minute`() async throws {
+            let servers = TwinServers(
+                source: try await PostgresCluster.start(settings: ["wal_sender_timeout": "10s"]),
+                target: try await PostgresCluster.start()
+            )
+            try servers.source.psql("CREATE TABLE t (id int PRIMARY KEY, n int)")
+            let first = try Contender(CopyTask(servers))
+            try await first.wait(for: "streaming")
+            let second = try Contender(first.task.another())
+            try await second.wait(for: "standby")
+            try Self.change(servers.source, 1_000)
+            let begin = ContinuousClock.now
+            first.daemon.kill(SIGSTOP)
+            try Self.change(servers.source, 2_000)
+            try await second.wait(for: "streaming", timeout: .seconds(120))
+            print("takeover from a daemon that hangs: \(ContinuousClock.now - begin)")
+            first.daemon.kill(SIGCONT)
+            try await first.wait(for: "standby")
+            try Self.change(servers.source, 3_000)
+            #expect(try await first.daemon.stop() == .code(0))
+            #expect(try await second.daemon.stop() == .code(0))
+            try await first.task.runUntilNow()
+            #expect(try await first.task.differences() == [])
+        }
+
         // MARK: Under load
 
-        private static var kills: Int { TestKnob.isLong ? 20 : 4 }
+        private static var kills: Int { TestKnob.isLong ? 20 : 3 }
         private static var seconds: Int { kills * 4 }
 
         private static func bench() async throws -> PostgresCluster {

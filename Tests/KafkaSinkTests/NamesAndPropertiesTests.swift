@@ -101,7 +101,7 @@ import Testing
         let parts = try document.parts(number: 7)
         let mark = DocumentMark(number: 7, parts: parts.count, formerParts: 2)
         var whole = checkpoint(0x200)
-        whole.publicationOID = 77
+        (whole.publicationOID, whole.timeline) = (77, 3)
         for (checkpoint, partial) in [(whole, partial), (checkpoint(0, .running), nil)] {
             try record.encode(checkpoint, partial: partial, document: mark)
             let read = try CheckpointRecord.Read(parsing: record.bytes)

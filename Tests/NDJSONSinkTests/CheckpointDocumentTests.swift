@@ -18,6 +18,9 @@ import Testing
             checkpoint: checkpoint(0x16_B374_D848)
         )
         #expect(try roundTrip(document) == document)
+        document.checkpoint?.timeline = 3
+        document.checkpoint?.publicationOID = 77
+        #expect(try roundTrip(document) == document)
         document.checkpoint?.snapshotLSN = nil
         document.checkpoint?.snapshot = .running
         document.checkpoint?.relations = []

@@ -93,6 +93,7 @@ import Testing
         phase("streaming"): "1x120",
         phase("reconnecting"): "0x120",
         phase("checking"): "0x120",
+        phase("standby"): "0x120",
         series("reconnects_total"): "0+0.1x120",
         series("source_up"): "1x120",
         unreserved: "0x120",
@@ -136,6 +137,12 @@ import Testing
                 phase("checking"): Array(repeating: "0 1", count: 60).joined(separator: " "),
                 phase("reconnecting"): Array(repeating: "1 0", count: 60).joined(separator: " "),
             ]
+        ),
+        Case(
+            alert: "WalrelayStandbyOnly",
+            quiet: 2,
+            fires: 4,
+            changes: [phase("streaming"): "0x120", phase("standby"): "1x120"]
         ),
         Case(
             alert: "WalrelayFlapping",

@@ -148,6 +148,18 @@ import Testing
         #expect(!lines(&state, .streaming, at: 50).contains("READY=1"))
     }
 
+    @Test func `a standby is ready for systemd, and says for whom it waits`() {
+        var state = NotifyProtocol(watchdog: .seconds(20))
+        _ = lines(&state, .checking, at: 0)
+        #expect(lines(&state, .standby, at: 1) == ["READY=1", "STATUS=standby"])
+        #expect(lines(&state, .standby, at: 10).contains("WATCHDOG=1"))
+        #expect(!lines(&state, .streaming, at: 20).contains("READY=1"))
+        var status = TaskStatus(task: "t", version: "v", sinkKind: "ndjson")
+        status.phase = .standby
+        status.standby = .init(since: "2026-01-05T12:00:00.000Z", holder: nil)
+        #expect(StatusLine.text(of: status) == "standby: the task is run by another walrelay")
+    }
+
     @Test func `nothing is extended and nothing fed while stalled`() {
         var state = NotifyProtocol(watchdog: .seconds(20))
         _ = lines(&state, .checking, at: 0)

@@ -64,11 +64,19 @@ final class MemoryLane: CopyLane {
         lines.append("read \(table ?? "?") \(line)")
     }
 
-    func end() throws {
+    func end(_ copied: TableCopy) throws {
         store.complain("ended without a beginning", if: table == nil || isAbandoned)
         try store.reach(.endChunk)
-        store.state.withLock { $0.lines += lines }
+        store.state.withLock { state in
+            state.lines += lines
+            state.note(copied)
+        }
         table = nil
+    }
+
+    func note(_ copied: TableCopy) throws {
+        store.complain("a table whole within a chunk", if: table != nil || isAbandoned)
+        store.state.withLock { $0.note(copied) }
     }
 
     func abandon() { isAbandoned = true }

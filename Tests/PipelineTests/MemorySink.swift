@@ -55,6 +55,21 @@ final class MemoryStore: Sendable {
         var idles = 0
         /// Whatever a sink must not be asked to do.
         var complaints: [String] = []
+
+        /// Takes note of what a lane has copied.
+        mutating func note(_ copied: TableCopy) {
+            guard var copy = checkpoint?.copy(of: copied.oid) else { return }
+            copy.add(copied)
+            checkpoint?.set(copy)
+        }
+
+        /// Throws away the lines of tables of which nothing counts, as `prepare` has to.
+        mutating func discard(_ relations: [Relation]) {
+            for relation in relations where checkpoint?.copy(of: relation.oid).progress == .nothing
+            {
+                lines.removeAll { $0.hasPrefix("read \(relation.name) ") }
+            }
+        }
     }
 
     let state = Mutex(State())
@@ -142,9 +157,6 @@ final class MemorySink: Sink {
             if state.isOpen { state.complaints.append("opened twice") }
             state.isOpen = true
             state.opens += 1
-            // What an unfinished snapshot left is gone, as the protocol says.
-            let isUnseen = store.keepsCheckpoint && !store.showsUnfinishedSnapshots
-            if isUnseen, state.checkpoint?.snapshot == .running { state.lines = [] }
             return store.keepsCheckpoint ? state.checkpoint : nil
         }
     }
@@ -156,12 +168,16 @@ final class MemorySink: Sink {
 
     func prepare(_ relations: [Relation], types: [TypeEntry]) throws {
         try store.reach(.prepare)
-        store.state.withLock { $0.prepared = relations }
+        store.state.withLock { state in
+            state.prepared = relations
+            if store.hasLanes { state.discard(relations) }
+        }
     }
 
     var copyLanes: (any CopyLanes)? {
-        let before: FaultPoint = store.showsUnfinishedSnapshots ? .afterCommit : .prepare
-        store.complain("lanes before prepare", if: store.points.last != before)
+        let before: Set<FaultPoint> = [.afterCommit, .prepare]
+        let isPrepared = store.points.last.map(before.contains) ?? false
+        store.complain("lanes before prepare", if: !isPrepared)
         return store.hasLanes ? MemoryLanes(store) : nil
     }
 
@@ -172,7 +188,8 @@ final class MemorySink: Sink {
             if state.checkpoint?.snapshot == .complete, !store.mayBeginAnew {
                 state.complaints.append("a snapshot over a finished one")
             }
-            if state.checkpoint?.goesOn ?? false, !store.mayBeginAnew {
+            let counts = store.showsUnfinishedSnapshots || state.checkpoint?.hasCopied ?? false
+            if counts, state.checkpoint?.goesOn ?? false, !store.mayBeginAnew {
                 state.complaints.append("a snapshot begun anew over rows that are seen")
             }
             if store.keepsCheckpoint, !store.showsUnfinishedSnapshots { state.lines = [] }

@@ -81,7 +81,23 @@ import Testing
         #expect(try lossy.slots == "di_slot_t")
     }
 
-    @Test(arguments: [.v13, .v15].filter(\PostgresVersion.isAvailable))
+    @Test(.enabled(if: PostgresVersion.v18.isAvailable))
+    func `a slot that was given up for its idleness is told by that`() async throws {
+        let lossy = try await stopped(.v18)
+        try lossy.cluster.reload(settings: ["idle_replication_slot_timeout": "1s"])
+        try await eventually("the slot is given up") {
+            try lossy.cluster.psql("CREATE TABLE w AS SELECT 1; DROP TABLE w; CHECKPOINT")
+            return try lossy.cluster.psql("SELECT wal_status FROM pg_replication_slots") == "lost"
+        }
+        try lossy.cluster.reload(settings: ["idle_replication_slot_timeout": "0"])
+        let error = try await failure(lossy)
+        #expect(error.code == "slot.wal_lost" && error.exit == .checkpointMismatch)
+        #expect(error.message.contains("given up the slot di_slot_t (idle_timeout)"))
+        try await resnapshot(lossy)
+        #expect(lossy.store.lines.count == 4)
+    }
+
+    @Test(arguments: [.v13, .v15, .v18].filter(\PostgresVersion.isAvailable))
     func `a slot that was given up is dropped for the new snapshot`(
         version: PostgresVersion
     ) async throws {
@@ -176,7 +192,7 @@ import Testing
             options.resnapshot = true
             options.until = .now
         }
-        try await eventually("it waits") { eager.board.status.lastError?.code == "slot.in_use" }
+        try await eventually("it waits") { eager.board.status.lastError?.code == "task.in_use" }
         #expect(try lossy.cluster.psql("SELECT active FROM pg_replication_slots") == "t")
         eager.stop.request()
         try await eager.end()

@@ -70,7 +70,7 @@ import Testing
             board: board,
             stop: stop,
             log: log,
-            retryFor: retryFor,
+            retryFor: { retryFor },
             slots: SlotMonitor(options: options, board: board, log: log)
         )
     }

@@ -134,7 +134,7 @@ import Testing
         #expect(seen.store.checkpoint?.relations.map(\.name) == ["t"])
     }
 
-    @Test func `a table that the settings name since is not taken, one let go not copied again`()
+    @Test func `a table that the settings name since comes after it, one let go not again`()
         async throws
     {
         let seen = try await SeenSnapshot()
@@ -149,8 +149,8 @@ import Testing
             change: settings(["t", "late"])
         )
         try seen.expectEqual(["t"])
-        #expect(seen.store.checkpoint?.relations.map(\.name) == ["t"])
-        #expect(seen.store.applied("late").isEmpty)
+        #expect(seen.store.checkpoint?.relations.map(\.name) == ["t", "late"])
+        #expect(seen.store.applied("late").count == 1)
         let last = try #require(seen.store.checkpoint?.snapshotLSN)
         #expect(
             !seen.store.state.withLock { state in

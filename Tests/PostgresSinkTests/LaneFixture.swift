@@ -29,7 +29,28 @@ struct LaneFixture {
         )
         try fixture.source.psql(definitions)
         try fixture.target.psql(definitions)
+        try fixture.makeCheckpoint()
         return fixture
+    }
+
+    /// The checkpoint that lanes belong to.
+    static let position = LSN(0x1000)
+    let checkpoints = CheckpointTable(task: "t")
+
+    private func makeCheckpoint() throws {
+        let connection = try Connection.open(target.laneParameters())
+        try CheckpointTable.make(on: connection)
+        let checkpoint = Checkpoint(
+            task: "t",
+            systemIdentifier: "1",
+            database: "postgres",
+            slot: "di_slot_t",
+            position: Self.position,
+            snapshot: .running,
+            snapshotLSN: Self.position,
+            relations: []
+        )
+        try connection.query(checkpoints.insertion(of: checkpoint))
     }
 
     /// The same, both of 15.
@@ -40,6 +61,7 @@ struct LaneFixture {
     func lanes(user: String = "postgres") -> PostgresLanes {
         PostgresLanes(
             parameters: target.laneParameters(user: user),
+            record: .chunks(checkpoints, position: Self.position),
             table: { [target] in try target.table(for: $0) }
         )
     }
@@ -83,7 +105,7 @@ struct LaneFixture {
         try exporter.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         let request = SnapshotRequest(
             snapshot: try exporter.query("SELECT pg_catalog.pg_export_snapshot()").text(0, 0),
-            lsn: LSN(0x1000),
+            lsn: Self.position,
             time: PostgresTime(microseconds: 1),
             tables: tables,
             workers: workers

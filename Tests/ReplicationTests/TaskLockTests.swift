@@ -57,16 +57,59 @@ import Testing
         )
     }
 
-    @Test func `the end of its session is known at once`() async throws {
+    @Test func `the end of its session is made good at once, unless somebody was faster`()
+        async throws
+    {
         let cluster = try await PostgresCluster.start()
         let lock = TaskLock(task: "orders", parameters: cluster.parameters())
-        try await eventually("it is ours") { isOurs(lock) }
+        let holder = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted"
+        var pid = ""
+        try await eventually("it is ours") {
+            pid = try cluster.psql(holder)
+            return isOurs(lock) && !pid.isEmpty
+        }
         let begin = ContinuousClock.now
-        try cluster.psql(
-            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
-        )
-        try await eventually("it is known") { !isOurs(lock) }
+        try cluster.psql("SELECT pg_terminate_backend(\(pid))")
+        try await eventually("another session of ours has it") {
+            let other = try cluster.psql(holder)
+            return !other.isEmpty && other != pid
+        }
         #expect(ContinuousClock.now - begin < .seconds(4), "not only at the next sign of life")
+        #expect(isOurs(lock), "all the while")
+        // Somebody who waits for the lock on the server gets it from one session to the next.
+        let thief = try cluster.spawn(
+            "psql",
+            [
+                "-X", "-d", "postgres", "-c",
+                """
+                SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' \
+                UNION ALL SELECT pg_advisory_lock(\(TaskLock.key(of: "orders"))) IS NULL \
+                UNION ALL SELECT pg_sleep(60) IS NULL
+                """,
+            ]
+        )
+        defer { thief.signal(SIGKILL) }
+        try await eventually("it is known") { !isOurs(lock) }
+        guard case .lost(let error) = lock.state else {
+            Issue.record("\(lock.state)")
+            return
+        }
+        #expect(error.code == "task.taken_over" && error.isTransient)
+        await release(lock)
+    }
+
+    @Test func `a holder that cannot reach the server counts the lock as lost in time`()
+        async throws
+    {
+        let cluster = try await PostgresCluster.start()
+        var brisk = TaskLock.Pace()
+        brisk.sign = .milliseconds(100)
+        brisk.attempt = .milliseconds(100)
+        brisk.lease = .seconds(2)
+        let lock = TaskLock(task: "orders", parameters: cluster.parameters(), pace: brisk)
+        try await eventually("it is ours") { isOurs(lock) }
+        try await onThread { try cluster.stop() }
+        try await eventually("it is known", timeout: .seconds(10)) { !isOurs(lock) }
         guard case .lost(let error) = lock.state else {
             Issue.record("\(lock.state)")
             return

@@ -158,6 +158,7 @@ final class Collector: Sendable {
         var spare: [ChangeBatch] = []
         var progress: [String: SnapshotProgress] = [:]
         var imports = 0
+        var copies: [UInt32: [TableCopy]] = [:]
         var ended: ContinuousClock.Instant?
     }
 
@@ -174,6 +175,12 @@ final class Collector: Sendable {
     func rows(_ table: String) -> [String] { state.withLock { $0.rows[table] ?? [] }.sorted() }
     /// What was wrong about batches.
     var faults: [String] { state.withLock { $0.faults } }
+    /// What the batches of a table have said of it, added up.
+    func copied(_ oid: UInt32) -> TableCopy {
+        state.withLock { state in
+            (state.copies[oid] ?? []).reduce(into: TableCopy(oid: oid, point: lsn)) { $0.add($1) }
+        }
+    }
     var batches: Int { state.withLock { $0.batches } }
     var imports: Int { state.withLock { $0.imports } }
     var ended: ContinuousClock.Instant? { state.withLock { $0.ended } }
@@ -208,6 +215,13 @@ final class Collector: Sendable {
 
     private func take(_ batch: consuming ChangeBatch) {
         var faults: [String] = []
+        if let copied = batch.copied {
+            state.withLock { $0.copies[copied.oid, default: []].append(copied) }
+        }
+        guard !batch.changes.isEmpty else {
+            if batch.copied == nil { state.withLock { $0.faults.append("nothing to say") } }
+            return
+        }
         if batch.committedCount != batch.changes.count || batch.checkpoint != nil {
             faults.append("committed")
         }

@@ -94,8 +94,12 @@ struct SnapshotPlanTests {
                 #expect(tile(pages(chunks)))
             }
         }
-        let descend = zip(plan.chunks, plan.chunks.dropFirst()).allSatisfy { $0.bytes >= $1.bytes }
-        #expect(descend)
+        // Table after table, the largest first.
+        let sizes = plan.chunks.map { chunk in
+            tables[chunk.table].storage.reduce(0) { $0 + $1.bytes }
+        }
+        #expect(zip(sizes, sizes.dropFirst()).allSatisfy { $0 >= $1 })
+        #expect(Set(plan.chunks.map(\.table)).count == tables.count)
     }
 
     @Test(arguments: 0..<40)
@@ -173,6 +177,60 @@ struct SnapshotPlanTests {
         #expect(plan.chunks.map(\.storage) == [0, 1])
     }
 
+    @Test(arguments: 0..<40)
+    func `each key that is not copied lies in exactly one chunk`(seed: UInt64) {
+        var random = Seeded(state: seed)
+        let cuts = Set((0..<8).map { _ in Int64.random(in: -20...20, using: &random) }).sorted()
+        let copied = KeyRanges(
+            (0..<Int.random(in: 0...4, using: &random)).map { _ in
+                let lower = Int64.random(in: -25...25, using: &random)
+                return KeyRange(lower, lower + .random(in: 1...9, using: &random))
+            }
+        )
+        let plan = SnapshotPlan(
+            tables: [table(oid: 1, sizes: [1 << 30]), table(oid: 2, sizes: [2 << 30])],
+            workers: 1,
+            serverVersion: 150_000,
+            cuts: [1000: .init(column: "id", boundaries: cuts, copied: copied)]
+        )
+        let chunks = plan.chunks.filter(\.isResumable)
+        #expect(
+            plan.chunks.prefix(chunks.count) == chunks[...],
+            "what counts by itself comes first"
+        )
+        #expect(plan.chunks.dropFirst(chunks.count).map(\.range) == [.whole])
+        for key in Int64(-30)...30 {
+            let count = keys(chunks).count { KeyRange($0.lower, $0.upper).contains(key) }
+            #expect(count == (copied.contains(key) ? 0 : 1), "\(key)")
+        }
+    }
+
+    @Test func `a lone worker's chunks are those that it may have to repeat`() {
+        let tables = [table(sizes: [640 << 20])]
+        #expect(SnapshotPlan.keyParts(of: 640 << 20, tables: tables, workers: 1) == 10)
+        #expect(SnapshotPlan.keyParts(of: 640 << 20, tables: tables, workers: 4) == 16)
+        #expect(SnapshotPlan.keyParts(of: 0, tables: tables, workers: 4) == 1)
+    }
+
+    @Test func `keys that follow the pages cut the heap into parts of one size`() {
+        #expect(KeySampling.pages(of: 10, parts: 2).isEmpty, "too few pages to tell")
+        let pages = KeySampling.pages(of: 1_000, parts: 4)
+        #expect(pages.count == 15 && pages[3] == 250 && pages[11] == 750)
+        // A gap in the keys makes no difference.
+        let sampled = pages.map { page in
+            let key = page * 100 + (page > 500 ? 1_000_000 : 0)
+            return SampledPage(low: key, median: key + 50, high: key + 99)
+        }
+        #expect(KeySampling.boundaries(from: sampled, parts: 4) == [25_050, 50_050, 1_075_050])
+        #expect(KeySampling.boundaries(from: sampled, parts: 1) == [])
+        #expect(KeySampling.boundaries(from: sampled.shuffled(), parts: 4) == nil)
+        #expect(KeySampling.boundaries(from: sampled.reversed(), parts: 4) == nil)
+        #expect(KeySampling.boundaries(from: [], parts: 4) == nil)
+        // Pages on which rows of everywhere lie are no run of keys, whatever their middle is.
+        let spread = sampled.map { SampledPage(low: 1, median: $0.median, high: 2_000_000) }
+        #expect(KeySampling.boundaries(from: spread, parts: 4) == nil)
+    }
+
     @Test func `a statement quotes names and keeps a filter apart`() {
         let source = SourceTable(
             relation: Relation(
@@ -209,6 +267,17 @@ struct SnapshotPlanTests {
         #expect(
             statement(.keys(column: "ID", lower: -3, upper: nil))
                 == head + #" WHERE "ID" >= '-3') TO STDOUT"#
+        )
+        var chunk = SnapshotChunk(
+            table: 0,
+            storage: 0,
+            range: .keys(column: "ID", lower: nil, upper: 7),
+            bytes: 0
+        )
+        chunk.isResumable = true
+        #expect(
+            chunk.copyStatement(of: table, plain: true)
+                == head + #" WHERE "ID" < '7' ORDER BY "ID") TO STDOUT"#
         )
     }
 }

@@ -109,11 +109,7 @@ struct CheckpointLog {
             (written, mark) = (nil, DocumentMark(number: 0, parts: 0, formerParts: 0))
             return
         }
-        written = CheckpointDocument(
-            relations: stored.checkpoint.relations,
-            types: stored.checkpoint.types,
-            partitions: stored.partitions
-        )
+        written = CheckpointDocument(of: stored.checkpoint, partitions: stored.partitions)
         mark = stored.document
     }
 
@@ -131,15 +127,10 @@ struct CheckpointLog {
         let isSame =
             written.map {
                 $0.relations == checkpoint.relations && $0.types == checkpoint.types
-                    && $0.partitions == partitions
+                    && $0.partitions == partitions && ($0.copies ?? []) == checkpoint.copies
             } ?? false
         if !isSame || commitsSinceDocument > Self.documentEvery {
-            let document = CheckpointDocument(
-                relations: checkpoint.relations,
-                types: checkpoint.types,
-                partitions: partitions
-            )
-            try write(document, body)
+            try write(CheckpointDocument(of: checkpoint, partitions: partitions), body)
         }
         try record.encode(checkpoint, partial: partial, document: mark)
         try body(key, record.bytes)

@@ -53,6 +53,19 @@ struct CheckpointDocument: Sendable, Equatable, Codable {
     var relations: [Relation]
     var types: [TypeEntry]
     var partitions: [String: Int]
+    /// Absent in what an earlier version wrote, and where every table is whole.
+    var copies: [TableCopy]?
+}
+
+extension CheckpointDocument {
+    init(of checkpoint: Checkpoint, partitions: [String: Int]) {
+        self.init(
+            relations: checkpoint.relations,
+            types: checkpoint.types,
+            partitions: partitions,
+            copies: checkpoint.copies.isEmpty ? nil : checkpoint.copies
+        )
+    }
 }
 
 // MARK: - Writing
@@ -235,7 +248,8 @@ extension CheckpointRecord {
                 relations: document.relations,
                 types: document.types,
                 publicationOID: read.publicationOID,
-                timeline: read.timeline
+                timeline: read.timeline,
+                copies: document.copies ?? []
             ),
             partial: read.partial,
             partitions: document.partitions,

@@ -23,7 +23,20 @@ enum LaneFault {
             "The target \(destination) refused a row of the snapshot of \(name)\(place): "
                 + error.briefly,
             hint: "make the target's table take what the source's holds, or mend the row at the "
-                + "source, then start again: the snapshot is taken anew"
+                + "source, then start again: the snapshot goes on with what it lacks"
+        )
+    }
+
+    /// The task's checkpoint is not where it was when the lane was made.
+    static func checkpointMoved(_ record: LaneRecord, _ destination: String) -> WalrelayError {
+        WalrelayError(
+            "sink.checkpoint_moved",
+            exit: .checkpointMismatch,
+            "The checkpoint of task \(record.checkpoints.task) on \(destination) is not where this "
+                + "copying has left it any more",
+            hint: "see that no second walrelay runs this task; "
+                + "this one goes on from what the target says",
+            isTransient: true
         )
     }
 

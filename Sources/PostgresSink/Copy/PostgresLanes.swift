@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The rows of a snapshot on their way into the target's tables: a connection for each of the
-// snapshot's workers, on it one COPY … FROM STDIN after the other, a chunk each. A COPY is a
-// transaction of its own, so a chunk is there whole or not at all; what a broken snapshot left is
-// thrown away before the next one.
+// snapshot's workers, on it one COPY … FROM STDIN after the other, a chunk each:
+//
+//   BEGIN → COPY → what is copied (CopiedChunks) → COMMIT
+//
+// So a chunk is there whole and known of, or not at all.
 
 import ChangeModel
 import LibPQ
@@ -13,17 +15,20 @@ import Synchronization
 /// Makes lanes into a PostgreSQL.
 final class PostgresLanes: CopyLanes {
     private let parameters: ConnectionParameters
+    private let record: LaneRecord
     private let table: @Sendable (RelationVersion) throws -> TargetTable
     private let bytes = Atomic<UInt64>(0)
 
-    /// Lanes into the server that `parameters` lead to.
+    /// Lanes into the server that `parameters` lead to, good for as long as `record` says.
     ///
     /// `table` is called on the workers' threads, twice a chunk.
     init(
         parameters: ConnectionParameters,
+        record: LaneRecord,
         table: @escaping @Sendable (RelationVersion) throws -> TargetTable
     ) {
         self.parameters = parameters
+        self.record = record
         self.table = table
     }
 
@@ -31,8 +36,30 @@ final class PostgresLanes: CopyLanes {
     var bytesWritten: UInt64 { bytes.load(ordering: .relaxed) }
 
     func open(keepWaiting: @escaping @Sendable () -> Bool) throws -> any CopyLane {
-        try PostgresLane(parameters, table, keepWaiting) { [self] count in
+        try PostgresLane(parameters, record, table, keepWaiting) { [self] count in
             bytes.add(UInt64(count), ordering: .relaxed)
+        }
+    }
+}
+
+/// What a lane notes of its chunks, and for how long it may write.
+enum LaneRecord: Sendable {
+    /// A snapshot's: each chunk is noted, while the checkpoint stands at the position.
+    case chunks(CheckpointTable, position: LSN)
+    /// A copy's beside the stream: nothing is noted, while the copy is the last one that was begun.
+    case copy(CheckpointTable, token: Int64)
+
+    var checkpoints: CheckpointTable {
+        switch self {
+        case .chunks(let table, _), .copy(let table, _): table
+        }
+    }
+
+    /// The statement of a lane's transaction that gives a row while the lane may write.
+    func statement(_ copied: TableCopy) -> String {
+        switch self {
+        case .chunks(let table, let position): table.noting(copied, at: position)
+        case .copy(let table, let token): table.holdingCopy(token)
         }
     }
 }
@@ -44,9 +71,12 @@ final class PostgresLane: CopyLane {
     private static let writeBytes = 128 << 10
     /// How long the target may take no more bytes, or may take for the end of a chunk.
     private static let idleLimit: Duration = .seconds(3600)
+    /// A repair holds the checkpoint's row for a minute at most.
+    private static let lockLimit: Duration = .seconds(600)
 
     private let connection: Connection
     private let destination: String
+    private let record: LaneRecord
     private let table: @Sendable (RelationVersion) throws -> TargetTable
     private let wrote: (Int) -> Void
     private let buffer: UnsafeMutableRawBufferPointer
@@ -59,12 +89,14 @@ final class PostgresLane: CopyLane {
 
     init(
         _ parameters: ConnectionParameters,
+        _ record: LaneRecord,
         _ table: @escaping @Sendable (RelationVersion) throws -> TargetTable,
         _ keepWaiting: @escaping @Sendable () -> Bool,
         wrote: @escaping (Int) -> Void
     ) throws {
         connection = try Self.connect(parameters, keepWaiting)
         destination = parameters.destination
+        self.record = record
         self.table = table
         self.wrote = wrote
         buffer = .allocate(byteCount: Self.writeBytes, alignment: 16)
@@ -83,8 +115,8 @@ final class PostgresLane: CopyLane {
             }
             _ = try TargetSession.setUp(connection)
             // The server writes WAL in order: the sink's next commit, which does wait for its own
-            // record to be durable, makes all that came before durable with it. Until then the
-            // checkpoint says that the snapshot is running, and a crash has it taken anew.
+            // record to be durable, makes all that came before durable with it. Until then a crash
+            // of the target may take the last chunks away, together with what says that they came.
             try connection.query("SET synchronous_commit = off")
             return connection
         } catch {
@@ -119,6 +151,7 @@ final class PostgresLane: CopyLane {
         let format = format(of: relation, in: table)
         (count, messages, currentFormat) = (0, 0, format)
         do throws(PostgresError) {
+            try connection.query("BEGIN")
             try connection.beginCopyIn(
                 "COPY \(table.qualifiedName)\(list) FROM STDIN (FORMAT \(format.rawValue))",
                 within: Self.idleLimit
@@ -141,7 +174,7 @@ final class PostgresLane: CopyLane {
         count += bytes.count
     }
 
-    func end() throws {
+    func end(_ copied: TableCopy) throws {
         try write()
         guard let table = current else { return }
         Failpoint.hit(.afterWriteBeforeSync)
@@ -156,6 +189,36 @@ final class PostgresLane: CopyLane {
         let given = currentFormat == .binary ? messages - 1 : messages
         guard taken == given else {
             throw LaneFault.missing(table, destination, given: given, taken: taken)
+        }
+        try commit(copied)
+    }
+
+    func note(_ copied: TableCopy) throws {
+        try attempt { () throws(PostgresError) in try connection.query("BEGIN") }
+        try commit(copied)
+    }
+
+    /// Ends the transaction, unless the checkpoint is another one by now.
+    private func commit(_ copied: TableCopy) throws {
+        Failpoint.hit(.chunkBeforeRecord)
+        let statement = record.statement(copied)
+        let own = try attempt { () throws(PostgresError) in
+            try connection.query(statement, within: Self.lockLimit).count
+        }
+        guard own == 1 else { throw LaneFault.checkpointMoved(record, destination) }
+        Failpoint.hit(.chunkBeforeCommit)
+        try attempt { () throws(PostgresError) in try connection.query("COMMIT") }
+        Failpoint.hit(.chunkAfterCommit)
+    }
+
+    @discardableResult
+    private func attempt<Result>(
+        _ body: () throws(PostgresError) -> Result
+    ) throws(WalrelayError) -> Result {
+        do {
+            return try body()
+        } catch {
+            throw TargetErrors.error(error, while: "noting a chunk on \(destination)")
         }
     }
 

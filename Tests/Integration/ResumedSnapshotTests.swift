@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A snapshot that is interrupted goes on with what it lacks: whatever is killed when, and whatever
+// is written meanwhile, the sink ends with the source's rows, and what was copied is not copied
+// again.
+import Foundation
+import Glibc
+import Sink
+import Support
+import Testing
+
+/// A table that is copied in several parts, one whose rows the stream cannot attribute to parts, and
+/// a small one; and statements that move rows between what is copied and what is not.
+enum ResumedSource {
+    static let keys = ["public.big": ["id"], "public.spread": ["id"], "public.small": ["id"]]
+
+    static func tables(rows: Int) -> String {
+        """
+        CREATE TABLE big (id int PRIMARY KEY, n int NOT NULL DEFAULT 0, v text, doc text);
+        ALTER TABLE big ALTER doc SET STORAGE EXTERNAL;
+        INSERT INTO big SELECT g, 0, repeat(md5(g::text), 20),
+            CASE WHEN g % 100 = 0 THEN repeat('d', 3000) END FROM generate_series(1, \(rows)) g;
+        CREATE TABLE spread (id uuid PRIMARY KEY, v text);
+        INSERT INTO spread SELECT md5(g::text)::uuid, repeat('s', 900)
+            FROM generate_series(1, \(rows / 2)) g;
+        CREATE TABLE small (id int PRIMARY KEY, v text);
+        INSERT INTO small SELECT g, 's' || g FROM generate_series(1, 100) g;
+        """
+    }
+
+    /// Changes of every kind, the same ones for the same number.
+    static func change(_ round: Int, rows: Int) -> String {
+        let (here, there) = (1 + round * 7_919 % rows, 1 + round * 104_729 % rows)
+        // One with an unchanged value that is not sent, and both ways between the parts.
+        let (held, free) = (100 * (1 + there / 100), rows + 10 + round)
+        return """
+            UPDATE big SET n = n + 1 WHERE id BETWEEN \(here) AND \(here) + 3;
+            DELETE FROM big WHERE id = \(there) + 1;
+            BEGIN; UPDATE big SET id = \(free) + 1000000 WHERE id = \(here) + 5;
+            UPDATE big SET id = \(here) + 5 WHERE id = \(held)
+                AND NOT EXISTS (SELECT FROM big WHERE id = \(here) + 5); COMMIT;
+            INSERT INTO big VALUES (\(free), 1, 'new', repeat('n', 2500));
+            UPDATE big SET id = \(there) + 1 WHERE id = \(free)
+                AND NOT EXISTS (SELECT FROM big WHERE id = \(there) + 1);
+            UPDATE big SET v = 'changed' WHERE id = \(there) + 1;
+            DELETE FROM spread WHERE id = md5('\(here)')::uuid;
+            UPDATE spread SET v = 'changed' WHERE id = md5('\(there)')::uuid;
+            INSERT INTO spread VALUES (md5('new\(round)')::uuid, 'new');
+            UPDATE small SET v = v || '.' WHERE id = \(1 + round % 100);
+            """
+    }
+}
+
+/// Writes to the source for as long as it lives.
+final class ResumedLoad: Sendable {
+    private let stop: Task<Void, Never>
+
+    init(_ cluster: PostgresCluster, database: String = "postgres", rows: Int, from round: Int) {
+        stop = Task.detached {
+            var round = round
+            while !Task.isCancelled {
+                let number = round
+                round += 1
+                let wrote = try? await onThread {
+                    try cluster.psql(
+                        ResumedSource.change(number, rows: rows),
+                        database: database
+                    )
+                }
+                if wrote == nil { Issue.record("the load was refused in round \(number)") }
+                try? await Task.sleep(for: .milliseconds(20))
+            }
+        }
+    }
+
+    func end() async {
+        stop.cancel()
+        await stop.value
+    }
+}
+
+extension Acceptance {
+    @Suite(
+        .serialized,
+        .enabled(if: TestKnob.hasFailpoints, "a snapshot has to be slow on purpose")
+    )
+    struct ResumedSnapshotTests {
+        private static let rows = 30_000
+
+        /// Kills daemons at random moments of a snapshot, with something to go on from each time.
+        private func kill(
+            _ count: Int,
+            _ task: RelayTask,
+            pause: String,
+            upTo limit: Duration,
+            using random: inout SeededGenerator,
+            copied: () async throws -> Int
+        ) async throws {
+            var before = 0
+            for number in 1...count {
+                let daemon = try task.start(pause: "sink.before_write=\(pause)")
+                // The first one has to leave something behind.
+                try await daemon.until(.seconds(120), "rows that count") {
+                    number > 1 ? daemon.stderr.contains("snapshotting") : try await copied() > 0
+                }
+                try await Task.sleep(for: limit * Double.random(in: 0..<1, using: &random))
+                daemon.kill(SIGKILL)
+                #expect(
+                    try await daemon.wait() == .signal(SIGKILL),
+                    "\(daemon.stderr.suffix(2_000))"
+                )
+                let now = try await copied()
+                #expect(now >= before, "what was copied stays so")
+                before = now
+            }
+            #expect(before > 0)
+        }
+
+        private func rowsInCheckpoint(_ task: RelayTask) throws -> Int {
+            let copies = try task.events.checkpoint()?["copies"] as? [[String: Any]] ?? []
+            return copies.compactMap { $0["rows"] as? Int }.reduce(0, +)
+        }
+
+        @Test(.timeLimit(.minutes(5)), arguments: [1, 4])
+        func `files have each row once, whatever was killed when`(workers: Int) async throws {
+            var random = SeededGenerator()
+            print("WALRELAY_TEST_SEED=\(random.seed)")
+            let cluster = try await PostgresCluster.start()
+            try cluster.psql(ResumedSource.tables(rows: Self.rows))
+            let task = try RelayTask(
+                cluster,
+                rotate: "2MiB",
+                more: "snapshot: { workers: \(workers) }\nbatch: { rows: 500 }"
+            )
+            let load = ResumedLoad(cluster, rows: Self.rows, from: 1)
+            try await kill(
+                4,
+                task,
+                pause: "50ms",
+                upTo: .seconds(2),
+                using: &random,
+                copied: { try rowsInCheckpoint(task) }
+            )
+            await load.end()
+            try await task.runUntilNow()
+            #expect(try await task.differences(ResumedSource.keys) == [], "seed \(random.seed)")
+            #expect(try task.events.checkpoint()?["copies"] == nil)
+        }
+
+        @Test(
+            .timeLimit(.minutes(5)),
+            arguments: [
+                Failpoint.chunkBeforeRecord, .chunkBeforeCommit, .chunkAfterCommit,
+                .afterWriteBeforeSync,
+            ]
+        )
+        func `chunks that went through lanes are there and known of, or neither`(
+            point: Failpoint
+        ) async throws {
+            let name = "resume_" + (point.rawValue.split(separator: ".").last ?? "")
+            let task = try await CopyTask.sharing(
+                String(name.prefix(40)),
+                sql: ResumedSource.tables(rows: Self.rows),
+                more: "snapshot: { workers: 3 }"
+            )
+            var (round, before) = (1, 0)
+            for hit in [1, 2, 2] {
+                let daemon = try task.start(failpoint: "\(point.rawValue):\(hit)")
+                let status = try await daemon.wait(.seconds(120))
+                #expect(status == .signal(SIGKILL), "\(daemon.stderr.suffix(2_000))")
+                let rows = try await task.target(
+                    "SELECT coalesce(sum(rows), 0) FROM walrelay.copied"
+                )
+                let now = try #require(Int(rows))
+                #expect(now >= before || now == 0, "folded into the checkpoint, or grown")
+                before = now
+                for _ in 0..<5 {
+                    try await task.source(ResumedSource.change(round, rows: Self.rows))
+                    round += 1
+                }
+                if hit == 2 {
+                    try await task.source(
+                        "ALTER TABLE big ADD COLUMN IF NOT EXISTS late int DEFAULT 7"
+                    )
+                }
+            }
+            try await task.runUntilNow()
+            #expect(try await task.differences() == [])
+            #expect(try await task.target("SELECT count(*) FROM walrelay.copied") == "0")
+            try await task.end()
+        }
+
+        @Test(.timeLimit(.minutes(5)))
+        func `what was copied is not copied again`() async throws {
+            let task = try await CopyTask.sharing(
+                "resume_once",
+                sql: ResumedSource.tables(rows: Self.rows),
+                more: "snapshot: { workers: 1 }\nlog: { level: debug }"
+            )
+            let daemon = try task.start(failpoint: "sink.chunk_after_commit:1")
+            #expect(try await daemon.wait(.seconds(120)) == .signal(SIGKILL))
+            let first = try #require(
+                Int(try await task.target("SELECT sum(rows) FROM walrelay.copied"))
+            )
+            #expect(first > 0)
+            try await task.source("UPDATE big SET n = n + 1 WHERE id % 100 = 1")
+            let again = try await task.runUntilNow()
+            let total = Self.rows + Self.rows / 2 + 100
+            // Those of the first run counted in: each row counts once.
+            #expect(
+                again.stderr.contains("snapshot complete: \(total) rows of 3 tables"),
+                "\(again.stderr)"
+            )
+            #expect(try await task.differences() == [])
+            try await task.end()
+        }
+
+        @Test(.timeLimit(.minutes(5)))
+        func `rows that are merged into a target go on too`() async throws {
+            var random = SeededGenerator()
+            print("WALRELAY_TEST_SEED=\(random.seed)")
+            let rows = 20_000
+            let task = try await CopyTask.sharing(
+                "resume_merge",
+                sql: ResumedSource.tables(rows: rows),
+                target: ["ifNotEmpty: merge"],
+                more: "snapshot: { workers: 3 }\nbatch: { rows: 500 }"
+            )
+            let load = ResumedLoad(
+                task.servers.source,
+                database: task.database,
+                rows: rows,
+                from: 1
+            )
+            try await kill(
+                3,
+                task.relay,
+                pause: "50ms",
+                upTo: .seconds(2),
+                using: &random,
+                copied: {
+                    let text = try await task.checkpoint("document") ?? "{}"
+                    let document =
+                        try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any]
+                    let copies = document?["copies"] as? [[String: Any]] ?? []
+                    return copies.compactMap { $0["rows"] as? Int }.reduce(0, +)
+                }
+            )
+            await load.end()
+            try await task.runUntilNow()
+            #expect(try await task.differences() == [], "seed \(random.seed)")
+            try await task.end()
+        }
+
+        /// The acceptance: minutes.
+        @Test(.timeLimit(.minutes(60)), .enabled(if: TestKnob.isLong), arguments: [1, 4])
+        func `5,000,000 rows, 10 kills at random moments, under writes`(workers: Int) async throws {
+            var random = SeededGenerator()
+            print("WALRELAY_TEST_SEED=\(random.seed)")
+            let rows = TestKnob.number("WALRELAY_TEST_RESUME_ROWS") ?? 5_000_000
+            let cluster = try await PostgresCluster.start()
+            try cluster.psql(
+                """
+                \(ResumedSource.tables(rows: 1_000));
+                INSERT INTO big SELECT g, 0, md5(g::text),
+                    CASE WHEN g % 1000 = 0 THEN repeat('d', 3000) END
+                    FROM generate_series(1001, \(rows)) g;
+                """,
+                limit: .seconds(600)
+            )
+            let task = try RelayTask(cluster, more: "snapshot: { workers: \(workers) }")
+            let load = ResumedLoad(cluster, rows: rows, from: 1)
+            try await kill(
+                10,
+                task,
+                pause: "1ms",
+                upTo: .seconds(20),
+                using: &random,
+                copied: { try rowsInCheckpoint(task) }
+            )
+            await load.end()
+            try await task.runUntilNow(.seconds(1_800))
+            #expect(try await task.differences(ResumedSource.keys) == [], "seed \(random.seed)")
+        }
+    }
+}
