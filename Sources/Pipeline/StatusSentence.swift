@@ -20,7 +20,8 @@ extension TaskStatus {
         case "failed":
             "Ended by an error that trying again does not mend. What helps is said with the error."
         case "standby":
-            "Waiting: another daemon does this task's work. This one takes over when that ends."
+            "Waiting: \(standby?.text ?? "another walrelay runs the task"). "
+                + "This one takes over when that ends."
         default: "The task is \(phase.rawValue)."
         }
     }

@@ -5,10 +5,10 @@
 
 import ChangeModel
 import Foundation
-import Pipeline
 import Testing
 
 @testable import Operations
+@testable import Pipeline
 
 @Suite struct StatusPageTests {
     private func page(_ board: StatusBoard) -> HTTPReply {
@@ -38,6 +38,23 @@ import Testing
         #expect(young.contains("the last 5 min"))
         #expect(young.contains("<span>5 min ago</span><span>2.5 min ago</span>"))
         #expect(page(makeBoard()).body.contains("nothing known yet"))
+    }
+
+    @Test func `the pace of a snapshot does not flatten the changes after it`() {
+        let clock = MovedClock(past: .seconds(120))
+        let board = StatusBoard(task: "t", version: "1", sinkKind: "ndjson", clock: clock.board)
+        func take(_ phase: TaskStatus.Phase, _ changes: Int) {
+            board.update { $0.phase = phase }
+            for _ in 0..<4 {
+                clock.advance(seconds: 5)
+                board.addChanges(changes * 5, transactions: 1)
+                _ = board.sample()
+            }
+        }
+        take(.snapshotting, 90_000)
+        #expect(page(board).body.contains("lowest 90,000, highest 90,000"))
+        take(.streaming, 40)
+        #expect(page(board).body.contains("lowest 40, highest 40"))
     }
 
     @Test func `the page loads nothing from elsewhere`() throws {

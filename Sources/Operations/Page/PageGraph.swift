@@ -195,7 +195,7 @@ extension StatusPage {
                 note: written.map { "\(Quantity.bytes(Int64($0)))/s written" } ?? "",
                 unit: .rate,
                 key: "changesPerSecond",
-                values: window.values(\.changesPerSecond),
+                values: window.throughput(isCopying: isCopying),
                 outages: window.outages
             ),
             PageGraph(
@@ -247,8 +247,13 @@ struct PageWindow {
 
     var outages: [Bool] { points.map { $0?.phase == .reconnecting } }
 
-    func values(_ value: KeyPath<StatusHistory.Point, Float?>) -> [Double?] {
-        points.map { $0?[keyPath: value].map(Double.init) }
+    /// Changes a second, or rows of the snapshot while that is made: these come so much faster that
+    /// for an hour after it the changes would be a line on the ground.
+    func throughput(isCopying: Bool) -> [Double?] {
+        points.map { point in
+            guard let point, isCopying == (point.phase == .snapshotting) else { return nil }
+            return point.changesPerSecond.map(Double.init)
+        }
     }
 
     func values(_ value: KeyPath<StatusHistory.Point, Int?>) -> [Double?] {

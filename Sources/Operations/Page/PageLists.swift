@@ -104,6 +104,11 @@ extension StatusPage {
                 ("Server", source.serverVersion.map { "PostgreSQL \($0)" }),
                 ("Slot", source.slot), ("WAL status", source.walStatus),
                 ("WAL kept", bytes(source.retainedBytes)), ("Kept from", source.restartLSN),
+                ("Kept at most", bytes(source.retention?.limitBytes ?? source.retention?.stopBytes)),
+                (
+                    "Reached in",
+                    source.retention?.forecastSeconds.map { Quantity.estimate(seconds: $0) }
+                ),
                 ("Publication", source.publication), ("System", source.systemIdentifier),
             ]))
             \(list("Sink", id: "facts-sink", sink))
