@@ -8,9 +8,7 @@ import Pipeline
 
 /// The endpoints of a running task.
 struct HealthRoutes: Sendable {
-    static let paths = pages + [snapshot]
-    /// What can be read.
-    static let pages = probes + ["/", "/status", "/history", "/metrics"]
+    static let paths = probes + ["/", "/status", "/history", "/metrics"]
     /// Where tables are asked for once more; the one path that changes anything.
     static let snapshot = "/snapshot"
     /// What orchestrators ask, who have no token: they are told the code, and nothing else.
@@ -39,10 +37,10 @@ struct HealthRoutes: Sendable {
             return reply
         case .unknown: return .text(503, "the token cannot be read; the log says why")
         }
+        if request.path == Self.snapshot { return takeWish(request) }
         guard Self.paths.contains(request.path) else {
             return .text(404, "no such page; there are " + Self.paths.joined(separator: " "))
         }
-        if request.path == Self.snapshot { return takeWish(request) }
         guard request.method == "GET" || request.method == "HEAD" else {
             var reply = HTTPReply.text(405, "only GET and HEAD are answered here")
             reply.headers = [("Allow", "GET, HEAD")]

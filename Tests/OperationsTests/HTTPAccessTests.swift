@@ -38,7 +38,7 @@ import Testing
         "BASIC " + Data("x:\(secret)".utf8).base64EncodedString(),
     ])
     func `the token opens every page`(authorization: String) {
-        for path in HealthRoutes.pages { #expect(code(path, authorization) == 200) }
+        for path in HealthRoutes.paths { #expect(code(path, authorization) == 200) }
         #expect(code("/nothing", authorization) == 404)
     }
 

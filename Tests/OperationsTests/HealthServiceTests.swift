@@ -94,7 +94,7 @@ import Testing
         }
     }
 
-    @Test(arguments: HealthRoutes.pages)
+    @Test(arguments: HealthRoutes.paths)
     func `HEAD says the length and sends no body`(path: String) async throws {
         try await withHealthServer(board: makeBoard()) { port in
             let head = try await RawHTTP.get(path, port: port, method: "HEAD")
