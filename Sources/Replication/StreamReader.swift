@@ -367,7 +367,7 @@ public struct StreamReader: ~Copyable {
             queue.consumerMoved.wait(for: .milliseconds(50))
         }
         try confirm(force: true)
-        stream.end(within: .seconds(2))
+        stream.end(within: .seconds(5))
         return ending
     }
 }

@@ -69,7 +69,8 @@ struct GuideWalk: Sendable {
     }
 
     private func succeed(_ script: String) async throws {
-        let output = try await machine.run("/bin/bash", "-c", script)
+        let path = "export PATH=/usr/local/bin:$PATH\n"
+        let output = try await machine.run("/bin/bash", "-c", path + script)
         guard output.status == .code(0) else { throw SupportError(output.stdout + output.stderr) }
     }
 
