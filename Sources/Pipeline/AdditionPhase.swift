@@ -252,6 +252,7 @@ extension TaskRunner {
             metadata: ["commit": "\(commit)"]
         )
         try sink.dropUnfinished()
+        gate.tell()
     }
 
     // MARK: - Between two sessions

@@ -179,10 +179,11 @@ public struct BatchAssembler {
         state = .skipping
     }
 
-    /// As `dropUnfinishedTransaction`, where the transaction at hand is the next one to come: then
-    /// everything before its commit is here.
-    mutating func dropAwaitingTransaction() {
-        dropUnfinishedTransaction()
+    /// Comes to the commit of the transaction that was dropped: everything before that is here.
+    ///
+    /// Only once the sink has given up what it has of that transaction: to a sink a batch with a
+    /// position says that the transaction whose beginning it has was whole.
+    mutating func comeToDroppedTransaction() {
         position = max(position, min(transaction.commitLSN, until ?? transaction.commitLSN))
     }
 

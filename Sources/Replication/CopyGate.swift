@@ -18,6 +18,7 @@ public final class CopyGate: Sendable {
     private let version = Atomic<Int>(0)
     private let state = Mutex<(oids: Set<UInt32>, floor: LSN)>(([], .zero))
     private let awaited = Atomic<UInt64>(0)
+    private let told = Atomic(false)
 
     /// A gate at which nothing waits.
     public init() {}
@@ -25,7 +26,7 @@ public final class CopyGate: Sendable {
     /// Has changes of these tables wait that were committed at `floor` or later.
     public func hold(_ oids: Set<UInt32>, from floor: LSN) {
         state.withLock { $0 = (oids, floor) }
-        awaited.store(0, ordering: .relaxed)
+        passed()
         version.add(1, ordering: .releasing)
     }
 
@@ -42,6 +43,12 @@ public final class CopyGate: Sendable {
         let raw = awaited.load(ordering: .acquiring)
         return raw == 0 ? nil : LSN(raw)
     }
+
+    /// Says that the sink has given up what it has of the transaction that the stream waits with.
+    public func tell() { told.store(true, ordering: .releasing) }
+
+    /// Whether the sink has nothing of the transaction that the stream waits with.
+    var isTold: Bool { told.load(ordering: .acquiring) }
 
     /// Whether a stream that waits would wait no longer.
     public var mayPass: Bool {
@@ -63,7 +70,10 @@ public final class CopyGate: Sendable {
 
     func wait(with commit: LSN) { awaited.store(commit.rawValue, ordering: .releasing) }
 
-    func passed() { awaited.store(0, ordering: .releasing) }
+    func passed() {
+        awaited.store(0, ordering: .releasing)
+        told.store(false, ordering: .releasing)
+    }
 }
 
 /// The stream has come to a change of a table whose rows are not all there.

@@ -307,13 +307,17 @@ public struct StreamReader: ~Copyable {
     /// Nothing is received, as while the queue is full. What came of the transaction that waits
     /// comes again.
     private mutating func awaitCopy(_ wait: CopyAwaited) throws -> StreamEnding {
-        assembler.dropAwaitingTransaction()
+        assembler.dropUnfinishedTransaction()
         tellNotices()
         if pending == nil, assembler.hasBoundary { _ = closeBatch() }
         while !stop.isRequested {
             beat()
             // Not before all that is whole is on its way: then the rest is to be given up.
             if offerPending() { assembler.gate?.wait(with: wait.commit) }
+            if assembler.gate?.isTold == true, pending == nil {
+                assembler.comeToDroppedTransaction()
+                if assembler.hasBoundary { _ = closeBatch() }
+            }
             try confirm()
             queue.consumerMoved.wait(for: min(.milliseconds(100), options.statusInterval))
         }
