@@ -144,6 +144,9 @@ public final class TaskRunner: Sendable {
                 }
                 if slots.isRaised {
                     log.debug("ended by what became of the slot: \(error)")
+                } else if isOutdated, (error as? WalrelayError)?.exit == .refused {
+                    // By decisions that a reload has taken back: the new ones are asked.
+                    log.notice("looking again, by the settings reloaded: \(error)")
                 } else {
                     try waitAfter(error, run, retry: &retry)
                 }

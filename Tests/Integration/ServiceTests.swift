@@ -177,7 +177,7 @@ struct ServiceTests {
         #expect(
             Set(source.keys) == [
                 "serverVersion", "systemIdentifier", "slot", "publication", "walLSN", "restartLSN",
-                "confirmedFlushLSN", "lagBytes", "retainedBytes", "walStatus",
+                "confirmedFlushLSN", "lagBytes", "retainedBytes", "walStatus", "retention",
             ]
         )
         let version = try cluster.psql("SHOW server_version")
