@@ -122,7 +122,7 @@ struct KafkaOutageTests {
         }
         let status = try await second.wait()
         #expect(status != .code(0), "\(second.stderr)")
-        #expect(second.stderr.contains("di_slot_twice"), "\(second.stderr)")
+        #expect(second.stderr.contains("task.in_use"), "\(second.stderr)")
         try await load.wait(.seconds(30))
         #expect(daemon.status == nil)
         try await Self.judge(task, daemon)

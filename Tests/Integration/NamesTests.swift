@@ -115,7 +115,8 @@ import Testing
         try await onThread { try ForeignJSON.checkDocument(status) }
         let page = try await get("/")
         #expect(!page.contains("<img") && page.components(separatedBy: "<script").count == 2)
-        #expect(page.contains("&lt;script&gt;document.title=&#39;broken&#39;"))
+        // The page lists the first hundred of them.
+        #expect(page.contains("&gt;.&lt;"))
     }
 
     // MARK: stream
