@@ -246,8 +246,12 @@ final class TargetTables {
             }
             let filled = try filledTables(anew, on: session.connection)
             if !filled.isEmpty {
-                // All of them: an empty one may refer to one that is not.
-                let all = try TargetCatalog.existing(names, on: session.connection).sorted()
+                // All of these, since an empty one may refer to one that is not; never one that goes
+                // on, whose rows the checkpoint counts.
+                let all = try TargetCatalog.existing(
+                    anew.map(naming.target(of:)),
+                    on: session.connection
+                ).sorted()
                 let list = all.map(\.sql).joined(separator: ", ")
                 log.notice("emptying \(Prose.list(filled.map(\.description))) on the target")
                 try TableLock(patience: patience, log: log).run(all, on: session.connection) {
