@@ -30,19 +30,8 @@ package enum Prose {
 
     /// A time in its two largest units: `12 s`, `4 min 10 s`, `1 h`; below a second milliseconds.
     package static func time(milliseconds: Int64) -> String {
-        let seconds = max(0, milliseconds / 1000)
-        guard seconds > 0 else { return "\(max(0, milliseconds)) ms" }
-        let units: [(size: Int64, name: String)] = [
-            (86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"),
-        ]
-        let first = units.firstIndex { seconds >= $0.size } ?? units.count - 1
-        let counts =
-            [seconds / units[first].size]
-            + units.dropFirst(first + 1).prefix(1).map {
-                seconds % units[first].size / $0.size
-            }
-        return zip(counts, units[first...]).filter { $0.0 > 0 }.map { "\($0.0) \($0.1.name)" }
-            .joined(separator: " ")
+        milliseconds < 1000
+            ? "\(max(0, milliseconds)) ms" : Quantity.time(seconds: milliseconds / 1000)
     }
 
     /// The candidates that a mistyped name is nearest to, the nearest first, at most three.

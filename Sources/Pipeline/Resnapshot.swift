@@ -107,15 +107,7 @@ extension TaskRunner {
                 "taking a new snapshot: \(misfit.message)",
                 metadata: ["code": "\(misfit.code)"]
             )
-            let begun = checkpoint(
-                position: .zero,
-                snapshotLSN: nil,
-                state: .running,
-                relations: [],
-                types: TypeCatalog(),
-                facts: facts
-            )
-            try sink.beginSnapshot(begun)
+            let begun = try announce(to: sink, facts: facts)
             if sink.keepsCheckpoint { run.checkpoint = begun }
             (run.misfit, run.isResnapshotAsked) = (nil, false)
             if sink.showsUnfinishedSnapshots {

@@ -5,6 +5,8 @@
 // steps, when the server moves the slot's restart position (every 15 s or so of what was written);
 // so rates are taken over minutes, and a bound has to be passed for longer than such a step.
 
+import ChangeModel
+
 /// How much WAL a task's slot may hold back in the source.
 public struct SlotBudget: Sendable, Equatable {
     /// Bytes from which on it is warned of; `nil` never warns of an amount.
@@ -111,7 +113,7 @@ struct RetentionJudge: Sendable {
         isWarning = !reasons.isEmpty
         if isWarning {
             status.warning =
-                "The slot \(reading.slot) holds back \(Self.bytes(reading.retained)) of WAL: "
+                "The slot \(reading.slot) holds back \(Quantity.bytes(reading.retained)) of WAL: "
                 + reasons.joined(separator: "; ")
         }
         return (status, isOver)
@@ -128,7 +130,7 @@ struct RetentionJudge: Sendable {
         if let half = limit(reading).map({ $0 / 2 }), half < set {
             return (half, "half of max_slot_wal_keep_size")
         }
-        return (set, "slot.retainWarning (\(Self.bytes(set)))")
+        return (set, "slot.retainWarning (\(Quantity.bytes(set)))")
     }
 
     /// The bound that is reached next if what is held back goes on to grow as it did.
@@ -166,7 +168,7 @@ struct RetentionJudge: Sendable {
         }
         if pastStop != nil, let stop = budget.stop {
             reasons.append(
-                "slot.retainStop (\(Self.bytes(stop))) is passed, and the slot is dropped unless "
+                "slot.retainStop (\(Quantity.bytes(stop))) is passed, and the slot is dropped unless "
                     + "that becomes less within \(budget.patience.components.seconds) s"
             )
         } else if let level = warningLevel(reading) {
@@ -184,19 +186,6 @@ struct RetentionJudge: Sendable {
             )
         }
         return reasons
-    }
-
-    /// One decimal, cut off, so that what is more than a bound is shown as that.
-    static func bytes(_ count: Int64) -> String {
-        var unit = 0
-        var size: Int64 = 1
-        let units = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"]
-        while unit + 1 < units.count, count / size >= 1024 {
-            unit += 1
-            size <<= 10
-        }
-        let tenths = unit == 0 ? 0 : count % size * 10 / size
-        return "\(count / size)\(tenths == 0 ? "" : ".\(tenths)") \(units[unit])"
     }
 
     private static func time(_ seconds: Double) -> String {

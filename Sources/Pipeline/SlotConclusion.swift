@@ -31,12 +31,12 @@ extension TaskRunner {
     private func dropOverBudget(_ retained: Int64, _ run: RunState) throws -> WalrelayError {
         log.error(
             "dropping the slot \(options.slot), as slot.retainStop asks for",
-            metadata: ["retained": "\(RetentionJudge.bytes(retained))"]
+            metadata: ["retained": "\(Quantity.bytes(retained))"]
         )
         let failure = try dropSlot(within: .seconds(60))
-        let stop = RetentionJudge.bytes(options.budget.stop ?? retained)
+        let stop = Quantity.bytes(options.budget.stop ?? retained)
         let held =
-            "The slot \(options.slot) held back \(RetentionJudge.bytes(retained)) of WAL, past "
+            "The slot \(options.slot) held back \(Quantity.bytes(retained)) of WAL, past "
             + "slot.retainStop (\(stop)), and did not let go of it"
         if let failure {
             return WalrelayError(

@@ -181,7 +181,7 @@ private struct RetentionWatch {
         switch line {
         case .warning(let text): log.warning("\(text)", metadata: Self.advice)
         case .over:
-            let amount = RetentionJudge.bytes(retained)
+            let amount = Quantity.bytes(retained)
             log.notice("the slot \(slot.name) holds back \(amount) of WAL: no more than it may")
         case nil: break
         }

@@ -194,16 +194,17 @@ extension TaskRunner {
 
     /// The sink knows of the attempt before the server does: a slot that is found without a
     /// checkpoint was not made by a run of ours that died.
-    private func announce(to sink: any Sink, facts: ServerFacts) throws {
-        try sink.beginSnapshot(
-            checkpoint(
-                position: .zero,
-                snapshotLSN: nil,
-                state: .running,
-                relations: [],
-                types: TypeCatalog(),
-                facts: facts
-            )
+    @discardableResult
+    func announce(to sink: any Sink, facts: ServerFacts) throws -> Checkpoint {
+        let begun = checkpoint(
+            position: .zero,
+            snapshotLSN: nil,
+            state: .running,
+            relations: [],
+            types: TypeCatalog(),
+            facts: facts
         )
+        try sink.beginSnapshot(begun)
+        return begun
     }
 }

@@ -9,28 +9,6 @@ import Testing
 
 @Suite(.serialized)
 struct ReconnectTests {
-    private static let keys = ["public.t": ["id"]]
-
-    private static func source() async throws -> PostgresCluster {
-        let cluster = try await PostgresCluster.start()
-        try cluster.psql(
-            """
-            CREATE TABLE t (id int PRIMARY KEY, n int);
-            INSERT INTO t SELECT i, 0 FROM generate_series(1, 100) i;
-            """
-        )
-        return cluster
-    }
-
-    private static func change(_ cluster: PostgresCluster, _ first: Int) throws {
-        try cluster.psql(
-            """
-            INSERT INTO t SELECT i, 1 FROM generate_series(\(first), \(first) + 99) i;
-            UPDATE t SET n = n + 1 WHERE id % 7 = 0
-            """
-        )
-    }
-
     /// Ends the daemon after everything so far is durable, and judges the files.
     private static func finish(_ task: RelayTask, _ daemon: DaemonProcess) async throws {
         let end = try task.cluster.psql("SELECT pg_current_wal_insert_lsn()")
@@ -38,18 +16,18 @@ struct ReconnectTests {
             try task.slot("confirmed_flush_lsn >= '\(end)'") == "t"
         }
         #expect(try await daemon.stop() == .code(0))
-        #expect(try await task.differences(keys) == [])
+        #expect(try await task.differences(NumberedTable.keys) == [])
         try await task.waitUntilNothingIsLeft()
     }
 
     @Test
     func `a walsender that is terminated is replaced`() async throws {
-        let cluster = try await Self.source()
+        let cluster = try await NumberedTable.source()
         let task = try RelayTask(cluster)
         let daemon = try task.start()
         try await task.waitForPhase("streaming", of: daemon)
         for round in 1...3 {
-            try Self.change(cluster, round * 1_000)
+            try NumberedTable.change(cluster, round * 1_000)
             let pid = try task.slot("active_pid")
             #expect(try cluster.psql("SELECT pg_terminate_backend(\(pid))") == "t")
             try await daemon.until(.seconds(30), "another walsender") {
@@ -57,17 +35,17 @@ struct ReconnectTests {
                 return !other.isEmpty && other != pid
             }
         }
-        try Self.change(cluster, 4_000)
+        try NumberedTable.change(cluster, 4_000)
         try await Self.finish(task, daemon)
     }
 
     @Test
     func `a server that is away is waited for`() async throws {
-        let cluster = try await Self.source()
+        let cluster = try await NumberedTable.source()
         let task = try RelayTask(cluster)
         let daemon = try task.start()
         try await task.waitForPhase("streaming", of: daemon)
-        try Self.change(cluster, 1_000)
+        try NumberedTable.change(cluster, 1_000)
         try cluster.stop(mode: .immediate)
         try await task.waitForPhase("reconnecting", of: daemon)
         let error = try await task.status()["lastError"] as? [String: Any]
@@ -75,17 +53,17 @@ struct ReconnectTests {
         try await Task.sleep(for: .seconds(3))
         try await cluster.start()
         try await task.waitForPhase("streaming", of: daemon)
-        try Self.change(cluster, 2_000)
+        try NumberedTable.change(cluster, 2_000)
         try await cluster.restart(.immediate)
-        try Self.change(cluster, 3_000)
+        try NumberedTable.change(cluster, 3_000)
         try await cluster.restart(.fast)
-        try Self.change(cluster, 4_000)
+        try NumberedTable.change(cluster, 4_000)
         try await Self.finish(task, daemon)
     }
 
     @Test
     func `retries end after retry for, with what failed and exit 75`() async throws {
-        let cluster = try await Self.source()
+        let cluster = try await NumberedTable.source()
         let task = try RelayTask(cluster, more: "retry: { for: 2s }")
         let daemon = try task.start()
         try await task.waitForPhase("streaming", of: daemon)
@@ -95,14 +73,14 @@ struct ReconnectTests {
         #expect(last?.contains("\(cluster.host):\(cluster.port)") == true, "\(daemon.stderr)")
         #expect(last?.contains("tried for") == true, "\(daemon.stderr)")
         try await cluster.start()
-        try Self.change(cluster, 1_000)
+        try NumberedTable.change(cluster, 1_000)
         try await task.runUntilNow()
-        #expect(try await task.differences(Self.keys) == [])
+        #expect(try await task.differences(NumberedTable.keys) == [])
     }
 
     @Test
     func `a slot that somebody else reads is waited for`() async throws {
-        let cluster = try await Self.source()
+        let cluster = try await NumberedTable.source()
         let task = try RelayTask(cluster)
         try await task.runUntilNow()
         let holder = try cluster.spawn(
@@ -118,13 +96,13 @@ struct ReconnectTests {
         try await daemon.waitForLog("slot.in_use")
         holder.signal(SIGKILL)
         try await task.waitForPhase("streaming", of: daemon)
-        try Self.change(cluster, 1_000)
+        try NumberedTable.change(cluster, 1_000)
         try await Self.finish(task, daemon)
     }
 
     @Test
     func `another task on the same directory is refused at once`() async throws {
-        let cluster = try await Self.source()
+        let cluster = try await NumberedTable.source()
         let task = try RelayTask(cluster)
         let daemon = try task.start()
         try await task.waitForPhase("streaming", of: daemon)
@@ -132,7 +110,7 @@ struct ReconnectTests {
         let second = try other.start()
         #expect(try await second.wait(.seconds(30)) == .code(77))
         #expect(second.stderr.contains("\(daemon.pid)"))
-        try Self.change(cluster, 1_000)
+        try NumberedTable.change(cluster, 1_000)
         try await Self.finish(task, daemon)
     }
 
@@ -161,7 +139,7 @@ struct ReconnectTests {
         arguments: SnapshotLoss.allCases
     )
     func `a snapshot that loses its connections is taken anew`(loss: SnapshotLoss) async throws {
-        let cluster = try await Self.source()
+        let cluster = try await NumberedTable.source()
         // Rows that no socket's buffer takes all of, so that the workers are still at it.
         try cluster.psql(
             """
@@ -172,13 +150,13 @@ struct ReconnectTests {
         let task = try RelayTask(cluster, rotate: "4MiB")
         let daemon = try task.start(pause: "sink.before_write=100ms")
         try await daemon.until { try task.events.fileNames().count > 2 }
-        try Self.change(cluster, 1_000)
+        try NumberedTable.change(cluster, 1_000)
         #expect(try task.checkpoint("snapshot") == "running")
         try await loss.happen(to: cluster)
-        try Self.change(cluster, 2_000)
+        try NumberedTable.change(cluster, 2_000)
         try await daemon.waitForLog("trying again")
         try await task.waitForPhase("streaming", of: daemon)
-        try Self.change(cluster, 3_000)
+        try NumberedTable.change(cluster, 3_000)
         #expect(try await daemon.stop() == .code(0))
         try await task.runUntilNow()
         #expect(try await task.differences(["public.t": ["id"], "public.wide": ["id"]]) == [])
@@ -187,7 +165,7 @@ struct ReconnectTests {
 
     @Test
     func `a kill while the slot is being made leaves a task that starts`() async throws {
-        let cluster = try await Self.source()
+        let cluster = try await NumberedTable.source()
         let task = try RelayTask(cluster)
         // The slot cannot be made before this transaction ends.
         let writer = try cluster.spawn(
@@ -210,7 +188,7 @@ struct ReconnectTests {
         let daemon = try task.start()
         try await task.waitForPhase("streaming", of: daemon)
         #expect(writer.waitBlocking(.seconds(30)) == .code(0))
-        try Self.change(cluster, 1_000)
+        try NumberedTable.change(cluster, 1_000)
         try await Self.finish(task, daemon)
     }
 }

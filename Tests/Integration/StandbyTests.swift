@@ -13,28 +13,6 @@ import Testing
 extension Acceptance {
     @Suite(.serialized)
     struct StandbyTests {
-        private static let keys = ["public.t": ["id"]]
-
-        private static func source() async throws -> PostgresCluster {
-            let cluster = try await PostgresCluster.start()
-            try cluster.psql(
-                """
-                CREATE TABLE t (id int PRIMARY KEY, n int);
-                INSERT INTO t SELECT i, 0 FROM generate_series(1, 100) i;
-                """
-            )
-            return cluster
-        }
-
-        private static func change(_ cluster: PostgresCluster, _ first: Int) throws {
-            try cluster.psql(
-                """
-                INSERT INTO t SELECT i, 1 FROM generate_series(\(first), \(first) + 99) i;
-                UPDATE t SET n = n + 1 WHERE id % 7 = 0
-                """
-            )
-        }
-
         private static func twins(
             _ task: RelayTask
         ) async throws -> (first: Contender<RelayTask>, second: Contender<RelayTask>) {
@@ -53,12 +31,12 @@ extension Acceptance {
                 try task.slot("confirmed_flush_lsn >= '\(end)'") == "t"
             }
             #expect(try await last.daemon.stop() == .code(0))
-            #expect(try await task.differences(keys) == [])
+            #expect(try await task.differences(NumberedTable.keys) == [])
         }
 
         @Test(.timeLimit(.minutes(2)))
         func `a second daemon waits, says so everywhere, and takes over`() async throws {
-            let cluster = try await Self.source()
+            let cluster = try await NumberedTable.source()
             let (first, second) = try await Self.twins(RelayTask(cluster))
             let ready = try await second.answer("/readyz")
             #expect(ready.code == 503 && ready.text.hasPrefix("standby: the task is run by"))
@@ -79,9 +57,9 @@ extension Acceptance {
             #expect(status.stdout.contains("orders, standby"))
             #expect(status.stdout.contains("(pid \(pid) of the source)"))
             #expect(try await first.task.status()["standby"] is NSNull)
-            try Self.change(cluster, 1_000)
+            try NumberedTable.change(cluster, 1_000)
             try await first.kill()
-            try Self.change(cluster, 2_000)
+            try NumberedTable.change(cluster, 2_000)
             try await second.wait(for: "streaming")
             #expect(try await second.task.status()["standby"] is NSNull)
             #expect(second.daemon.stderr.contains("taking the task over"))
@@ -90,13 +68,13 @@ extension Acceptance {
 
         @Test(.timeLimit(.minutes(2)))
         func `the first's orderly end hands over, and of two standbys one works`() async throws {
-            let cluster = try await Self.source()
+            let cluster = try await NumberedTable.source()
             let (first, second) = try await Self.twins(RelayTask(cluster))
             let third = try Contender(second.task.another())
             try await third.wait(for: "standby")
-            try Self.change(cluster, 1_000)
+            try NumberedTable.change(cluster, 1_000)
             #expect(try await first.daemon.stop() == .code(0))
-            try Self.change(cluster, 2_000)
+            try NumberedTable.change(cluster, 2_000)
             try await eventually("one of two has it") {
                 try await [second.phase, third.phase].contains("streaming")
             }
@@ -110,12 +88,12 @@ extension Acceptance {
 
         @Test(.timeLimit(.minutes(2)))
         func `a restart of the server leaves one at work and one waiting`() async throws {
-            let cluster = try await Self.source()
+            let cluster = try await NumberedTable.source()
             let (first, second) = try await Self.twins(RelayTask(cluster))
             for round in 1...2 {
-                try Self.change(cluster, 1_000 * round)
+                try NumberedTable.change(cluster, 1_000 * round)
                 try await cluster.restart(round == 1 ? .immediate : .fast)
-                try Self.change(cluster, 5_000 + 1_000 * round)
+                try NumberedTable.change(cluster, 5_000 + 1_000 * round)
                 try await eventually("one works, the other waits", timeout: .seconds(60)) {
                     try await Set([first.phase, second.phase]) == ["streaming", "standby"]
                 }
@@ -129,9 +107,9 @@ extension Acceptance {
         func `a daemon that is stopped and comes back finds its task taken and waits`()
             async throws
         {
-            let cluster = try await Self.source()
+            let cluster = try await NumberedTable.source()
             let (first, second) = try await Self.twins(RelayTask(cluster))
-            try Self.change(cluster, 1_000)
+            try NumberedTable.change(cluster, 1_000)
             first.daemon.kill(SIGSTOP)
             // As the server does once it has heard nothing for a minute.
             try cluster.psql(
@@ -145,11 +123,11 @@ extension Acceptance {
             )
             // The files are the first's for as long as its process is there.
             try await second.daemon.waitForLog("sink.directory_in_use")
-            try Self.change(cluster, 2_000)
+            try NumberedTable.change(cluster, 2_000)
             first.daemon.kill(SIGCONT)
             try await second.wait(for: "streaming")
             try await first.wait(for: "standby")
-            try Self.change(cluster, 3_000)
+            try NumberedTable.change(cluster, 3_000)
             // And the other way round.
             try await second.kill()
             try await first.wait(for: "streaming")
@@ -161,7 +139,7 @@ extension Acceptance {
             .enabled(if: TestKnob.hasFailpoints, "it needs a slow sink")
         )
         func `a snapshot, whose slot nobody holds, is not taken for an end`() async throws {
-            let cluster = try await Self.source()
+            let cluster = try await NumberedTable.source()
             try cluster.psql(
                 """
                 CREATE TABLE wide (id int PRIMARY KEY, s text);
@@ -175,17 +153,17 @@ extension Acceptance {
             let second = try Contender(task.another())
             try await second.wait(for: "standby")
             #expect(try task.checkpoint("snapshot") == "running")
-            try Self.change(cluster, 1_000)
+            try NumberedTable.change(cluster, 1_000)
             try await first.kill()
             try await second.wait(for: "streaming")
-            try Self.change(cluster, 2_000)
+            try NumberedTable.change(cluster, 2_000)
             try await Self.finish(second)
             #expect(try await task.differences(["public.wide": ["id"]]) == [])
         }
 
         @Test(.timeLimit(.minutes(2)))
         func `a run with an end does not wait for ever, and a teardown is refused`() async throws {
-            let cluster = try await Self.source()
+            let cluster = try await NumberedTable.source()
             let task = try RelayTask(cluster)
             let first = try Contender(task)
             try await first.wait(for: "streaming")
@@ -200,7 +178,7 @@ extension Acceptance {
             #expect(second.stderr.contains("walrelay/orders lock from 127.0.0.1"))
             let teardown = try DaemonProcess(["teardown", "--config", task.settingsPath, "--yes"])
             #expect(try await teardown.wait() == .code(77))
-            try Self.change(cluster, 1_000)
+            try NumberedTable.change(cluster, 1_000)
             try await Self.finish(first)
         }
 
@@ -208,11 +186,11 @@ extension Acceptance {
         func `a lock whose session is ended is taken again, and nothing is said twice`()
             async throws
         {
-            let cluster = try await Self.source()
+            let cluster = try await NumberedTable.source()
             let first = try Contender(RelayTask(cluster))
             try await first.wait(for: "streaming")
             for round in 1...3 {
-                try Self.change(cluster, 1_000 * round)
+                try NumberedTable.change(cluster, 1_000 * round)
                 let pid = try cluster.psql("SELECT pid FROM pg_locks WHERE locktype = 'advisory'")
                 try cluster.psql("SELECT pg_terminate_backend(\(pid))")
                 try await first.daemon.until(.seconds(30), "another session has the lock") {
@@ -231,16 +209,16 @@ extension Acceptance {
             .enabled(if: TestKnob.hasFailpoints, "it needs a slow sink")
         )
         func `a server that is shut down in good order is read to its end`() async throws {
-            let cluster = try await Self.source()
+            let cluster = try await NumberedTable.source()
             let task = try RelayTask(cluster, more: "batch: { rows: 100 }")
             let first = try Contender(task, pause: "sink.before_write=50ms")
             try await first.wait(for: "streaming")
-            for round in 1...5 { try Self.change(cluster, 1_000 * round) }
+            for round in 1...5 { try NumberedTable.change(cluster, 1_000 * round) }
             // It ends the session of the lock at once, and waits for the walsender.
             try await onThread { try cluster.stop() }
             try await first.kill()
             try await cluster.start()
-            #expect(try await task.differences(Self.keys) == [])
+            #expect(try await task.differences(NumberedTable.keys) == [])
         }
 
         @Test(
@@ -257,15 +235,15 @@ extension Acceptance {
             try await first.wait(for: "streaming")
             let second = try Contender(first.task.another())
             try await second.wait(for: "standby")
-            try Self.change(servers.source, 1_000)
+            try NumberedTable.change(servers.source, 1_000)
             let begin = ContinuousClock.now
             first.daemon.kill(SIGSTOP)
-            try Self.change(servers.source, 2_000)
+            try NumberedTable.change(servers.source, 2_000)
             try await second.wait(for: "streaming", timeout: .seconds(120))
             print("takeover from a daemon that hangs: \(ContinuousClock.now - begin)")
             first.daemon.kill(SIGCONT)
             try await first.wait(for: "standby")
-            try Self.change(servers.source, 3_000)
+            try NumberedTable.change(servers.source, 3_000)
             #expect(try await first.daemon.stop() == .code(0))
             #expect(try await second.daemon.stop() == .code(0))
             try await first.task.runUntilNow()

@@ -3,6 +3,7 @@
 // The arithmetic of what a slot holds back: rates, forecasts, and when a warning begins, is said
 // again and ends.
 
+import ChangeModel
 import Testing
 
 @testable import Pipeline
@@ -181,7 +182,7 @@ private let gibibyte: Int64 = 1 << 30
         ] as [(Int64, String)]
     )
     func `an amount is cut off, never rounded up`(bytes: Int64, text: String) {
-        #expect(RetentionJudge.bytes(bytes) == text)
+        #expect(Quantity.bytes(bytes) == text)
     }
 }
 
