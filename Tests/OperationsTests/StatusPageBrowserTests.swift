@@ -203,8 +203,11 @@ struct StatusPageBrowserTests {
             view.hasJavaScript = false
             let page = try BrowserPage(in: browser, view)
             try page.open(url)
-            #expect(try page.text(of: ".phase") == "streaming")
-            #expect(try page.evaluate("document.querySelectorAll('.line').length") as? Int == 4)
+            // It may load itself anew between any two of these.
+            try page.wait("the phase") { try page.text(of: ".phase") == "streaming" }
+            try page.wait("the curves") {
+                try page.evaluate("document.querySelectorAll('.line').length") as? Int == 4
+            }
             board.update { $0.stream.durableLSN = "FF/1" }
             try page.wait("the number") { try page.text(of: "#facts-stream").contains("FF/1") }
             #expect(page.requests.count > 1)

@@ -203,13 +203,18 @@ public final class BrowserPage {
             ?? ""
     }
 
-    /// Waits until a condition holds, at most 30 s.
+    /// Waits until a condition holds, at most 30 s. One that throws does not hold yet: a page that
+    /// loads itself anew lacks for a moment what is asked of it.
     public func wait(_ what: String, until condition: () throws -> Bool) throws {
         let deadline = ContinuousClock.now + .seconds(30)
-        while try !condition() {
+        while true {
+            let outcome = Result { try condition() }
+            if case .success(true) = outcome { return }
             guard ContinuousClock.now < deadline else {
+                let fault = if case .failure(let error) = outcome { "\(error)" } else { "" }
                 throw SupportError(
-                    "not within 30 s: \(what)\n\(complaints.joined(separator: "\n"))"
+                    ["not within 30 s: \(what)", fault, complaints.joined(separator: "\n")]
+                        .filter { !$0.isEmpty }.joined(separator: "\n")
                 )
             }
             try browser.listen(for: .milliseconds(50))
