@@ -203,8 +203,10 @@ public final class BrowserPage {
             ?? ""
     }
 
-    /// Waits until a condition holds, at most 30 s. One that throws does not hold yet: a page that
-    /// loads itself anew lacks for a moment what is asked of it.
+    /// Waits until a condition holds, at most 30 s.
+    ///
+    /// One that throws does not hold yet: a page that loads itself anew lacks for a moment what is
+    /// asked of it.
     public func wait(_ what: String, until condition: () throws -> Bool) throws {
         let deadline = ContinuousClock.now + .seconds(30)
         while true {
