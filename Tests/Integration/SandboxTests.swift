@@ -52,6 +52,37 @@ struct SandboxTests {
         #expect(!journal.contains(SandboxedTask.password))
     }
 
+    @Test func `a reload takes a table in, and one that is wrong changes nothing`() async throws {
+        let task = try await SandboxedTask(.ndjson, name: "unit_reload")
+        let machine = task.machine
+        try task.source.psql(
+            """
+            SET ROLE cdc;
+            CREATE TABLE notes (id int PRIMARY KEY, note text);
+            INSERT INTO notes VALUES (1, 'came later');
+            """
+        )
+        try await machine.systemctl("start", task.unit)
+        let pid = try await machine.property("MainPID", of: task.unit)
+        try await task.writeSettings { $0.replacing("public.orders", with: "public.orderz") }
+        try await machine.systemctl("reload", task.unit)
+        try await eventually("the fault") {
+            try await machine.journal(task.unit).contains("public.orderz")
+        }
+        try await task.writeSettings {
+            $0.replacing("public.orders", with: "public.orders, public.notes")
+        }
+        try await machine.systemctl("reload", task.unit)
+        try await eventually("the table") {
+            try await task.arrived().contains("came later")
+        }
+        #expect(try await machine.property("ActiveState", of: task.unit) == "active")
+        #expect(try await machine.property("MainPID", of: task.unit) == pid)
+        #expect(try await task.health().hasPrefix("200 "))
+        try await machine.systemctl("stop", task.unit)
+        #expect(try await machine.property("Result", of: task.unit) == "success")
+    }
+
     @Test func `settings that are wrong are told once and not started again`() async throws {
         let machine = try await SandboxedMachine.machine
         let unit = "walrelay@unit_wrong.service"

@@ -68,13 +68,17 @@ struct SandboxedTask: Sendable {
 
     /// Starts the servers and writes settings and credential, on the machine that all share or on
     /// one of the test's own.
-    init(_ sink: SandboxedSink, on machine: SystemdMachine? = nil) async throws {
+    init(
+        _ sink: SandboxedSink,
+        name: String? = nil,
+        on machine: SystemdMachine? = nil
+    ) async throws {
         if let machine {
             self.machine = machine
         } else {
             self.machine = try await SandboxedMachine.machine
         }
-        name = "unit_\(sink)"
+        self.name = name ?? "unit_\(sink)"
         port = try FreePort.find()
         source = try await PostgresCluster.start(authentication: .scram)
         target = sink == .postgresql ? try await PostgresCluster.start() : nil
@@ -89,12 +93,17 @@ struct SandboxedTask: Sendable {
             INSERT INTO orders VALUES (1, 'copied');
             """
         )
-        try await self.machine.write(settings, to: "/etc/walrelay/\(name).yaml")
-        let secret = "/etc/credstore/walrelay.\(name).password"
+        try await writeSettings { $0 }
+        let secret = "/etc/credstore/walrelay.\(self.name).password"
         try await self.machine.write(Self.password + "\n", to: secret, mode: "600")
     }
 
     var unit: String { "walrelay@\(name).service" }
+
+    /// Writes the settings file as a change of those that every task begins with.
+    func writeSettings(_ change: (String) -> String) async throws {
+        try await machine.write(change(settings), to: "/etc/walrelay/\(name).yaml")
+    }
 
     private var settings: String {
         let sink =

@@ -183,6 +183,35 @@ extension Acceptance {
         }
 
         @Test(.timeLimit(.minutes(2)))
+        func `a standby reads its settings again, and takes over with the last ones`() async throws
+        {
+            let cluster = try await NumberedTable.source()
+            try cluster.psql("CREATE TABLE u (id int PRIMARY KEY, n int)")
+            try cluster.psql("INSERT INTO u SELECT i, i FROM generate_series(1, 50) i")
+            let task = try RelayTask(cluster, tables: ["public.t"])
+            let first = try Contender(task)
+            try await first.wait(for: "streaming")
+            let another = try task.another()
+            try another.include(["public.t"])
+            let second = try Contender(another)
+            try await second.wait(for: "standby")
+            for tables in [["public.t", "public.u"], ["public.nothing"], ["public.*"]] {
+                try another.reload(second.daemon, include: tables)
+                try await Task.sleep(for: .milliseconds(200))
+            }
+            try await second.daemon.waitForLog("settings reloaded")
+            #expect(try await second.phase == "standby")
+            try NumberedTable.change(cluster, 1_000)
+            try await first.kill()
+            try await second.wait(for: "streaming")
+            try await second.daemon.waitForLog("added public.u")
+            try cluster.psql("UPDATE u SET n = -1 WHERE id = 7")
+            try await Self.finish(second)
+            #expect(try await another.differences(["public.u": ["id"]]) == [])
+            #expect(try another.copies(of: "public.u") == 1)
+        }
+
+        @Test(.timeLimit(.minutes(2)))
         func `a lock whose session is ended is taken again, and nothing is said twice`()
             async throws
         {
