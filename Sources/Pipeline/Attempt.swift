@@ -213,7 +213,7 @@ extension TaskRunner {
 
     /// A table that the checkpoint knows and that is gone is refused at its place in the stream,
     /// after everything that was committed before; a slot that somebody holds is waited for.
-    private func isLeftToStream(_ finding: Finding, known: [Relation]) -> Bool {
+    func isLeftToStream(_ finding: Finding, known: [Relation]) -> Bool {
         if finding.id == "slot.active" { return true }
         return finding.id == "table.missing"
             && known.contains { ExactText($0.qualifiedName) == ExactText(finding.subject) }

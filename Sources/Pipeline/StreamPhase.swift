@@ -155,31 +155,6 @@ extension TaskRunner {
         return less
     }
 
-    /// Keeps to the former tables where settings that were reloaded name none that is there; returns
-    /// whether that is so, and the stream is to begin anew.
-    private func keepsFormerTables(
-        _ run: inout RunState,
-        on control: borrowing Connection
-    ) throws -> Bool {
-        let tables = options.tables
-        guard let former = run.tables, former != tables,
-            try SourceCatalog.tables(tables, measured: false, on: control).isEmpty
-        else {
-            run.tables = tables
-            return false
-        }
-        let error = WalrelayError(
-            "tables.none",
-            exit: .settings,
-            "tables.include names no table that can be replicated; the former tables stay",
-            hint: "correct tables.include and reload"
-        )
-        board.record(error)
-        log.error("\(error.message)", metadata: ["code": "\(error.code)", "try": "\(error.hint)"])
-        live.keep(former)
-        return true
-    }
-
     /// Goes on with an addition once the stream has come to its end.
     private func finishAlone(
         _ run: inout RunState,
