@@ -195,7 +195,10 @@ public final class PostgresSink: Sink {
         // The rows of a copy and the checkpoint that counts them are one transaction.
         if let copying, copying.isComplete { return try commit(checkpoint, with: copying) }
         try begin(session)
-        let update = try checkpoints.update(to: checkpoint, from: durable)
+        // What the rows of chunks have said is in `durable` already, and goes from the target with
+        // them: the document has to say it from now on.
+        let former = chunks == 0 ? durable : nil
+        let update = try checkpoints.update(to: checkpoint, from: former)
         Failpoint.hit(.afterSyncBeforeCheckpoint)
         try attempt("committing on the target") {
             if durable?.snapshot == .running {
