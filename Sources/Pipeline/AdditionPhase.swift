@@ -88,7 +88,7 @@ extension TaskRunner {
         let known = Set(checkpoint.relations.map(\.oid))
         try check(Set(relations.map(\.oid)), on: control)
         let types = try Self.types(of: relations, on: control)
-        try sink.inspect(relations, types: types.entries(for: relations))
+        try sink.inspectCopy(relations, types: types.entries(for: relations))
         try ensurePublication(
             of: tables,
             isUnderWay: true,

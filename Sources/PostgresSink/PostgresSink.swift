@@ -86,6 +86,14 @@ public final class PostgresSink: Sink {
         }
     }
 
+    /// The same, and `sink.table_not_empty` for what the rows of these tables would meet.
+    public func inspectCopy(_ relations: [Relation], types: [TypeEntry]) throws {
+        let session = try usable()
+        try attempt("inspecting the target's tables") {
+            try tables.inspectCopy(relations, types: types, after: durable, on: session)
+        }
+    }
+
     /// As `inspect`, and all of it told instead of thrown.
     func findings(_ relations: [Relation], types: [TypeEntry]) throws -> [Finding] {
         let session = try usable()
