@@ -127,7 +127,8 @@ public final class PostgresSink: Sink {
 
     /// Makes missing tables, empties those of which nothing is copied, claims all.
     ///
-    /// In one transaction. Tables that go on get the columns that were added meanwhile.
+    /// In one transaction. Tables that go on get the columns that were added meanwhile. Of a task
+    /// that is under way they are made ready for changes at once, keys included.
     public func prepare(_ relations: [Relation], types: [TypeEntry]) throws {
         let session = try usable()
         try attempt("making the target's tables") {
@@ -135,6 +136,10 @@ public final class PostgresSink: Sink {
             try tables.prepare(relations, types: types, after: durable, on: session)
             try session.connection.query("COMMIT")
             isInTransaction = false
+            // Elsewhere the commit that ends the snapshot does it.
+            guard durable?.snapshot == .complete else { return }
+            try tables.finishKeys(on: session)
+            try tables.finishIndexes(on: session)
         }
     }
 

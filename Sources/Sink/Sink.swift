@@ -55,7 +55,7 @@ public protocol Sink: AnyObject {
     /// of which the checkpoint has nothing copied.
     ///
     /// Called once after `beginSnapshot` or `resumeSnapshot`, when the relations are known as the
-    /// snapshot sees them.
+    /// snapshot sees them; and of a task that is under way with those that come in without rows.
     func prepare(_ relations: [Relation], types: [TypeEntry]) throws
 
     /// Where a snapshot's rows may go past `write`, undecoded and on several threads at once.

@@ -88,6 +88,32 @@ extension Acceptance {
         }
 
         @Test(.timeLimit(.minutes(2)))
+        func `without snapshots a table comes in with its key, and is copied on request`()
+            async throws
+        {
+            var task = try await CopyTask.sharing("again_never", sql: AdditionLoad.tables)
+            task = try task.with(tables: ["public.a"], more: "snapshot: { mode: never }")
+            try await task.runUntilNow()
+            let daemon = try task.start()
+            try await task.relay.waitForPhase("streaming", of: daemon)
+            try task.relay.reload(daemon, include: ["public.a", "public.b"])
+            try await daemon.waitForLog("added public.b, without")
+            try await task.source(
+                "DELETE FROM b WHERE id = 4; UPDATE b SET v = 'now' WHERE id = 3"
+            )
+            try await daemon.until(.seconds(20), "the change is there") {
+                try await task.target("SELECT count(*), min(v) FROM b") == "1|now"
+            }
+            #expect(try await daemon.stop() == .code(0))
+            // Rows that are there are in the way of a copy, whatever the settings say of snapshots.
+            try await task.noteSnapshot(["public.a", "public.b"])
+            try await task.run(until: "added public.a, public.b")
+            try await task.runUntilNow()
+            #expect(try await task.differences() == [])
+            try await task.end()
+        }
+
+        @Test(.timeLimit(.minutes(2)))
         func `somebody else's rows refuse a table before anything is changed`() async throws {
             var task = try await CopyTask.sharing(
                 "again_filled",
