@@ -65,4 +65,9 @@ public struct SnapshotTable: Sendable {
         else { return nil }
         return key
     }
+
+    /// Whether a column's type is `oid`.
+    func isOID(_ column: String) -> Bool {
+        relation.relation.columns.contains { $0.$name == ExactText(column) && $0.typeOID == 26 }
+    }
 }
