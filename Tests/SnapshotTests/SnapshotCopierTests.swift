@@ -287,6 +287,29 @@ struct SnapshotCopierTests {
         }
     }
 
+    @Test(arguments: versions.filter { $0 >= .v13 })
+    func `a key of xid8 is copied as others that are no numbers`(
+        version: PostgresVersion
+    ) async throws {
+        let cluster = try await PostgresCluster.start(version: version)
+        try cluster.psql(
+            """
+            CREATE TABLE t (id xid8 PRIMARY KEY, note text);
+            INSERT INTO t SELECT g::text::xid8, repeat('x', 400) FROM generate_series(1, 40000) g
+            """
+        )
+        let exporter = try Exporter(cluster)
+        let collector = Collector(lsn: lsn)
+        try await copy(
+            cluster.tables(["t"]),
+            snapshot: exporter.snapshot,
+            of: cluster,
+            into: collector,
+            lsn: lsn
+        )
+        #expect(Set(collector.rows("public.t")).count == 40_000)
+    }
+
     @Test func `no tables are copied at once`() async throws {
         let cluster = try await PostgresCluster.start(version: .v15)
         let exporter = try Exporter(cluster)
