@@ -26,6 +26,8 @@ public final class PostgresSink: Sink {
     private var session: TargetSession?
     /// Rows that are copied beside the stream, where they do not go through lanes.
     var copying: CopySession?
+    /// Whether the rows that lanes have copied beside the stream become part of the next commit.
+    var endsCopy = false
     /// The checkpoint that the target holds.
     private(set) var durable: Checkpoint?
     /// How many chunks of lanes are in `durable` that walrelay.copied holds; `nil` where that is not
@@ -216,11 +218,13 @@ public final class PostgresSink: Sink {
         try attempt("committing on the target") {
             if durable?.snapshot == .running {
                 try checkpoints.removeCopied(expecting: chunks, on: session.connection)
+            } else if endsCopy {
+                try session.connection.query(checkpoints.copiedRemoval)
             }
             try session.connection.query("\(update); COMMIT")
         }
         isInTransaction = false
-        (durable, chunks) = (checkpoint, 0)
+        (durable, chunks, endsCopy) = (checkpoint, 0, false)
         commits += 1
         if endsSnapshot, isMerging {
             try attempt("making indexes on the target") { try tables.finishIndexes(on: session) }
@@ -237,7 +241,9 @@ public final class PostgresSink: Sink {
         )
         let update = try checkpoints.update(to: checkpoint, from: durable)
         try attempt("committing on the target") {
-            try copying.session.connection.query("\(update); COMMIT")
+            try copying.session.connection.query(
+                "\(checkpoints.copiedRemoval); \(update); COMMIT"
+            )
         }
         (durable, chunks) = (checkpoint, 0)
         commits += 1
@@ -315,7 +321,7 @@ public final class PostgresSink: Sink {
     }
 
     private func forget() {
-        isInTransaction = false
+        (isInTransaction, endsCopy) = (false, false)
         tail.removeAll()
         tables.forget()
         applier.forget()

@@ -122,6 +122,7 @@ extension PostgresSink {
         } else {
             let session = try usable()
             try attempt("making indexes on the target") { try tables.finishIndexes(on: session) }
+            endsCopy = true
         }
     }
 
