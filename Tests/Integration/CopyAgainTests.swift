@@ -3,6 +3,7 @@
 // What a table of another PostgreSQL holds when its rows are copied beside the stream: merged into,
 // referred to by foreign keys, of a task without snapshots, of somebody else.
 import Foundation
+import Glibc
 import Support
 import Testing
 
@@ -45,6 +46,11 @@ extension Acceptance {
                 UPDATE b SET id = id + 1000000 WHERE id % 7 = 0;
                 """
             )
+            if TestKnob.hasFailpoints {
+                let daemon = try task.start(failpoint: "addition.before_commit")
+                #expect(try await daemon.wait() == .signal(SIGKILL), "\(daemon.stderr)")
+                try await task.source("DELETE FROM b WHERE id % 11 = 0; INSERT INTO b VALUES (0)")
+            }
             try await task.run(until: "added public.b")
             try await task.runUntilNow()
             #expect(try await task.differences() == [])
