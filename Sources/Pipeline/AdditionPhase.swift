@@ -86,9 +86,11 @@ extension TaskRunner {
     ) throws {
         let relations = lacking.map(\.relation)
         let known = Set(checkpoint.relations.map(\.oid))
-        try check(Set(relations.map(\.oid)), on: control)
+        // What the task has taken already is copied whatever the settings say of snapshots.
+        let isCopied = options.snapshot != .never || relations.contains { known.contains($0.oid) }
+        try check(Set(relations.map(\.oid)), isCopied: isCopied, on: control)
         let types = try Self.types(of: relations, on: control)
-        try sink.inspect(relations, types: types.entries(for: relations))
+        try sink.inspectCopy(relations, types: types.entries(for: relations))
         try ensurePublication(
             of: tables,
             isUnderWay: true,
@@ -110,15 +112,16 @@ extension TaskRunner {
         let isSeen = lacking.contains { Self.isSeen($0.relation.oid, checkpoint, sink, new) }
         note(all, new: new, sink: sink, in: &checkpoint, types: types)
         var relations = all
-        if options.snapshot == .never, !new.isEmpty {
+        let added = options.snapshot == .never ? all.filter { new.contains($0.oid) } : []
+        if !added.isEmpty {
             // From here on, as every other table of such a task.
             checkpoint.copies.removeAll { new.contains($0.oid) }
             relations.removeAll { new.contains($0.oid) }
-            let names = all.filter { new.contains($0.oid) }.map(\.qualifiedName)
-            log.notice("added \(Prose.list(names)), without the rows that are there")
+            let names = Prose.list(added.map(\.qualifiedName))
+            log.notice("added \(names), without the rows that are there")
         }
         do {
-            if options.snapshot == .never { try sink.prepare(all, types: types.entries(for: all)) }
+            if !added.isEmpty { try sink.prepare(added, types: types.entries(for: added)) }
             try commit(checkpoint, to: sink)
         } catch {
             throw AfterAdmission(cause: error)
@@ -181,9 +184,13 @@ extension TaskRunner {
     }
 
     /// The prerequisites of these tables only.
-    private func check(_ oids: Set<UInt32>, on control: borrowing Connection) throws {
+    private func check(
+        _ oids: Set<UInt32>,
+        isCopied: Bool,
+        on control: borrowing Connection
+    ) throws {
         var requirements = Requirements(task: options.task, tables: options.tables)
-        requirements.needsSnapshot = options.snapshot != .never
+        requirements.needsSnapshot = isCopied
         requirements.taken = oids
         let findings = try Prerequisites.check(requirements, on: control)
             .filter { $0.id.hasPrefix("table.") && $0.id != "table.new" }

@@ -255,7 +255,7 @@ struct SnapshotPlanTests {
         #expect(statement(.whole, plain: false) == head + ") TO STDOUT")
         #expect(
             statement(.keys(column: "ID", lower: -3, upper: nil))
-                == head + #" WHERE "ID" >= '-3') TO STDOUT"#
+                == head + #" WHERE "ID" >= '-3'::pg_catalog.int8) TO STDOUT"#
         )
         var chunk = SnapshotChunk(
             table: 0,
@@ -266,7 +266,7 @@ struct SnapshotPlanTests {
         chunk.isResumable = true
         #expect(
             chunk.copyStatement(of: table, plain: true)
-                == head + #" WHERE "ID" < '7' ORDER BY "ID") TO STDOUT"#
+                == head + #" WHERE "ID" < '7'::pg_catalog.int8 ORDER BY "ID") TO STDOUT"#
         )
         chunk.range = .keys(column: "ID", lower: nil, upper: nil)
         #expect(
