@@ -100,7 +100,10 @@ extension TaskRunner {
             log: log,
             waiting: { [board] in board.beat(.sink) }
         )
-        if options.snapshot != .only { slots.expect(on: facts) }
+        if options.snapshot != .only, let primary = facts.primary {
+            slots.expect(on: primary)
+            slots.giveTime()
+        }
         log.notice(
             "snapshot taken",
             metadata: [

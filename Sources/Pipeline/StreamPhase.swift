@@ -64,7 +64,8 @@ extension TaskRunner {
             log: log
         )
         defer { monitor.end() }
-        slots.expect(on: facts)
+        if let primary = facts.primary { slots.expect(on: primary) }
+        slots.giveTime()
         board.update { $0.stream.durableLSN = checkpoint.position.description }
         do {
             try drain(session, into: sink, run: &run, monitor: monitor, retry: &retry)

@@ -114,11 +114,10 @@ public final class TaskRunner: Sendable {
         while !stop.isRequested {
             do {
                 takeOptions(&run)
-                slots.expectNothing()
                 if !run.isChecked { enter(.checking) }
                 try takeTurn(&run)
                 let control = try connect()
-                if sink == nil { try requireFreeSlot(on: control) }
+                if sink == nil { try watchSlot(run, on: control) }
                 let ready = try sink ?? makeSink(supervisor)
                 try prepare(ready, isNew: sink == nil, run: &run)
                 sink = ready
@@ -132,6 +131,7 @@ public final class TaskRunner: Sendable {
                 }
             } catch {
                 supervisor.sinkFailed()
+                slots.holdToBudget()
                 // The server may take a moment to let go of the slot between two sessions.
                 if (error as? WalrelayError)?.code != "slot.in_use" {
                     abandonAddition(&run, sink: sink)
@@ -174,6 +174,7 @@ public final class TaskRunner: Sendable {
             checkpoint?.snapshotLSN = nil
         }
         if sink.keepsCheckpoint || run.checkpoint == nil { run.checkpoint = checkpoint }
+        run.isSinkKnown = true
         run.misfit = nil
     }
 
@@ -253,6 +254,8 @@ public final class TaskRunner: Sendable {
 struct RunState {
     /// The sink's checkpoint, as last committed.
     var checkpoint: Checkpoint?
+    /// Whether the sink was opened in this turn, so that `checkpoint` is what it has.
+    var isSinkKnown = false
     /// Where the run ends by itself, once it is known.
     var until: LSN?
     /// Whether the full check of the prerequisites has passed.

@@ -80,6 +80,8 @@ extension TaskRunner {
     /// being asked.
     func takeTurn(_ run: inout RunState) throws {
         guard !turn.isHeld else { return }
+        // Whoever has the turn meanwhile may have made the slot anew.
+        slots.expectNothing()
         let lock = turn.ask(options)
         var since: ContinuousClock.Instant?
         while true {
@@ -112,10 +114,26 @@ extension TaskRunner {
     ///
     /// Looked at before the sink is opened: who reads the slot may still commit there, and a
     /// daemon whose host is gone leaves the session that reads it for up to `wal_sender_timeout`.
-    func requireFreeSlot(on control: borrowing Connection) throws {
+    /// A slot that is there costs the source as much while the sink cannot be opened.
+    func watchSlot(_ run: RunState, on control: borrowing Connection) throws {
         guard options.snapshot != .only else { return }
-        let slot = try SlotState.named(options.slot, on: control)
-        if let slot, slot.isActive, !slot.isBeingMade { throw Self.inUse(slot) }
+        slots.begin()
+        guard let slot = try SlotState.named(options.slot, on: control), !slot.isBeingMade else {
+            return
+        }
+        if slot.isActive { throw Self.inUse(slot) }
+        let facts = try ServerFacts(on: control)
+        try turn.verify(options, on: control)
+        guard !slot.isLost, let primary = facts.primary else { return }
+        // A former primary is refused as soon as the sink's checkpoint is read; before, by what is
+        // known of it.
+        if let known = run.checkpoint,
+            known.systemIdentifier != primary.systemIdentifier
+                || known.timeline.map({ $0 > primary.timeline }) ?? false
+        {
+            return
+        }
+        slots.expect(on: primary)
     }
 
     private func standBy(for holder: TaskHolder?) {
@@ -140,6 +158,7 @@ extension TaskRunner {
         )
         // What this run knows of the sink is from before the other one's turn.
         run.checkpoint = nil
+        run.isSinkKnown = false
         run.tookOver = true
         board.update { $0.standby = nil }
         enter(.checking)

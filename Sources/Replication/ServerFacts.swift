@@ -48,11 +48,31 @@ public struct ServerFacts: Sendable, Equatable {
         database = row.text(0, 4)
     }
 
+    /// Whose WAL it writes; `nil` on a standby, which writes none.
+    public var primary: Primary? {
+        isStandby ? nil : Primary(systemIdentifier: systemIdentifier, timeline: timeline)
+    }
+
     /// A version number as people say it: `15.18`, before 10 `9.6.24`.
     public static func text(ofVersion version: Int) -> String {
         version >= 100_000
             ? "\(version / 10_000).\(version % 10_000)"
             : "\(version / 10_000).\(version / 100 % 100).\(version % 100)"
+    }
+}
+
+/// A primary as one failover after another leaves it: positions of two are not of the same WAL.
+///
+/// The former one may still run, and one address lead to either of them.
+public struct Primary: Sendable, Equatable {
+    /// The cluster's system identifier in decimal.
+    public var systemIdentifier: String
+    /// The timeline that it writes.
+    public var timeline: UInt32
+
+    /// Creates one.
+    public init(systemIdentifier: String, timeline: UInt32) {
+        (self.systemIdentifier, self.timeline) = (systemIdentifier, timeline)
     }
 }
 
