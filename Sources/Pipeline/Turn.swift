@@ -38,8 +38,9 @@ final class Turn: Sendable {
     /// may have found another one in the midst of a failover.
     func verify(_ options: TaskOptions, on control: borrowing Connection) throws {
         try verify()
-        guard case .ours(let pid) = lock.withLock({ $0 })?.state,
-            try TaskLock.holder(of: options.task, on: control)?.pid == pid
+        guard case .ours(let session) = lock.withLock({ $0 })?.state,
+            let holder = try TaskLock.holder(of: options.task, on: control),
+            !holder.isOther(than: session)
         else {
             end()
             throw Self.elsewhere
