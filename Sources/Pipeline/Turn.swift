@@ -79,7 +79,7 @@ extension TaskRunner {
     /// Blocks without an end while another daemon has it, unless the run has an end of its own: then
     /// it throws `task.in_use`. Throws `CancellationError` on a stop, and what keeps the source from
     /// being asked.
-    func takeTurn(_ run: inout RunState) throws {
+    func takeTurn(_ run: inout RunState, retry: inout RetryPolicy) throws {
         guard !turn.isHeld else { return }
         // Whoever has the turn meanwhile may have made the slot anew.
         slots.expectNothing()
@@ -98,6 +98,9 @@ extension TaskRunner {
             case .held(let holder):
                 guard options.mayStandBy else { throw inUse(by: holder) }
                 if since == nil { since = .now }
+                // What failed before is over: whatever comes of the turn has all its time.
+                retry.succeed()
+                run.hasStoodBy = true
                 standBy(for: holder)
             case .asking: break
             }
@@ -111,7 +114,7 @@ extension TaskRunner {
         try board.measureSink { try sink.commit(checkpoint) }
     }
 
-    /// Throws `slot.in_use` while another session has the slot.
+    /// Throws `slot.in_use` while another session has the slot; has the watch begin.
     ///
     /// Looked at before the sink is opened: who reads the slot may still commit there, and a
     /// daemon whose host is gone leaves the session that reads it for up to `wal_sender_timeout`.
