@@ -53,6 +53,9 @@ final class SlotMonitor: Sendable {
     /// The verdict, which stays until it is dismissed.
     var verdict: Verdict? { state.withLock(\.verdict) }
 
+    /// The server that has to have the slot, where one has to.
+    var primary: Primary? { state.withLock(\.demand.primary) }
+
     /// Begins to look, and to warn of what the slot holds back; without effect the second time.
     func begin() {
         let isFirst = state.withLock { state in

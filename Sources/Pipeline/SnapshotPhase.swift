@@ -95,6 +95,7 @@ extension TaskRunner {
             slot: options.slot,
             slotExists: slotExists || options.snapshot == .only,
             failover: options.failover,
+            on: facts.primary,
             parameters: options.source,
             stop: stop,
             log: log,

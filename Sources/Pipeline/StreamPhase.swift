@@ -47,6 +47,7 @@ extension TaskRunner {
         }
         let session = try StreamSession(
             start: start,
+            primary: facts.primary,
             provisional: run.isBaselineProvisional,
             acceptedNames: watch.baseline.acceptedNames,
             takesUncopied: sink.showsUnfinishedSnapshots,
@@ -308,6 +309,7 @@ struct StreamSession {
 
     init(
         start: Checkpoint,
+        primary: Primary?,
         provisional: Bool,
         acceptedNames: [UInt32: TableName],
         takesUncopied: Bool,
@@ -336,6 +338,7 @@ struct StreamSession {
             until: until,
             statusInterval: statusInterval
         )
+        stream.primary = primary
         stream.liveLimits = runner.live.batchLimits
         let (board, log) = (runner.board, runner.log)
         var policy = options.policy

@@ -74,6 +74,26 @@ public struct Primary: Sendable, Equatable {
     public init(systemIdentifier: String, timeline: UInt32) {
         (self.systemIdentifier, self.timeline) = (systemIdentifier, timeline)
     }
+
+    /// Throws `server.changed`, transient, unless the connection is at this server.
+    ///
+    /// Each connection finds a server by itself, and in the midst of a failover another one than
+    /// those before it. Blocks for the answer.
+    public func verify(on connection: borrowing Connection) throws {
+        let found = try ServerFacts(on: connection)
+        guard found.primary != self else { return }
+        throw WalrelayError(
+            "server.changed",
+            exit: .unreachable,
+            "The source's address has led to two servers: one on timeline \(timeline), with system "
+                + "identifier \(systemIdentifier), then "
+                + (found.isStandby ? "a standby" : "one on timeline \(found.timeline)")
+                + ", with \(found.systemIdentifier)",
+            hint: "nothing has to be mended while a failover is under way; else see to it that "
+                + "source.host leads to one primary",
+            isTransient: true
+        )
+    }
 }
 
 /// A row of pg_replication_slots.
