@@ -171,6 +171,11 @@ extension Acceptance {
             let second = try Contender(task.another())
             try await second.wait(for: "standby")
             #expect(try task.checkpoint("snapshot") == "running")
+            let drop = try DaemonProcess([
+                "slots", "drop", "orders", "--yes", "--config", task.settingsPath,
+            ])
+            #expect(try await drop.wait() == .code(77))
+            #expect(drop.stderr.contains("[task.running]"), "\(drop.stderr)")
             try NumberedTable.change(cluster, 1_000)
             try await first.kill()
             try await second.wait(for: "streaming")
