@@ -52,8 +52,8 @@ import Testing
     @Test func `each time that a standby loses the source it has all of retry for`() async throws {
         let limit: Duration = .seconds(2)
         let pair = try await Pair { $0.retryFor = limit }
-        let begun = ContinuousClock.now
         try await pair.endAsking()
+        let begun = ContinuousClock.now
         try await pair.isStandingBy()
         // What an accident of last month leaves of the time for today's.
         try await eventually("the time would be over") { ContinuousClock.now - begun > limit }
