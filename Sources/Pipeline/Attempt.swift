@@ -22,7 +22,10 @@ extension TaskRunner {
     {
         let facts = try ServerFacts(on: control)
         note(facts)
-        if run.isChecked, facts.isStandby { throw Self.standbyInPlace(of: options) }
+        // A checkpoint says as well that the settings were right once.
+        if facts.isStandby, run.hasWorkedOrStoodBy || run.checkpoint?.goesOn ?? false {
+            throw Self.standbyInPlace(of: options)
+        }
         try turn.verify(options, on: control)
         try considerResnapshot(&run, facts: facts, control: control)
         if let checkpoint = run.checkpoint {

@@ -47,6 +47,7 @@ extension TaskRunner {
         }
         let session = try StreamSession(
             start: start,
+            primary: facts.primary,
             provisional: run.isBaselineProvisional,
             acceptedNames: watch.baseline.acceptedNames,
             takesUncopied: sink.showsUnfinishedSnapshots,
@@ -64,7 +65,8 @@ extension TaskRunner {
             log: log
         )
         defer { monitor.end() }
-        slots.expect(on: facts)
+        if let primary = facts.primary { slots.expect(on: primary) }
+        slots.giveTime()
         board.update { $0.stream.durableLSN = checkpoint.position.description }
         do {
             try drain(session, into: sink, run: &run, monitor: monitor, retry: &retry)
@@ -282,6 +284,7 @@ struct StreamSession {
 
     init(
         start: Checkpoint,
+        primary: Primary?,
         provisional: Bool,
         acceptedNames: [UInt32: TableName],
         takesUncopied: Bool,
@@ -310,6 +313,7 @@ struct StreamSession {
             until: until,
             statusInterval: statusInterval
         )
+        stream.primary = primary
         stream.liveLimits = runner.live.batchLimits
         let (board, log) = (runner.board, runner.log)
         var policy = options.policy

@@ -120,6 +120,7 @@ final class AdditionWork: Sendable {
         let snapshot = try SlotSnapshot.take(
             slot: options.slot,
             slotExists: true,
+            on: runner.slots.primary,
             parameters: options.source,
             stop: ending,
             log: runner.log,
