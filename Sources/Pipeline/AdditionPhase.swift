@@ -34,7 +34,8 @@ extension TaskRunner {
     /// Notes in the checkpoint which tables are wanted once more, so that the wish outlives a kill.
     private func noteAsked(_ run: inout RunState, in sink: any Sink) throws {
         guard var checkpoint = run.checkpoint else { return }
-        for name in live.takeAsked().sorted() {
+        let asked = live.asked
+        for name in asked.sorted() {
             do throws(WalrelayError) {
                 try checkpoint.ask(for: name)
             } catch {
@@ -43,6 +44,8 @@ extension TaskRunner {
             }
         }
         try commit(checkpoint, to: sink)
+        // Not before: what is forgotten here is nowhere else.
+        live.forget(asked)
         run.checkpoint = checkpoint
         run.mayAdd = true
     }

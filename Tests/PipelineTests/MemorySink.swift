@@ -141,6 +141,8 @@ final class MemorySink: Sink {
     private let supervisor: any SinkSupervisor
     private var pending: [MemoryEvent] = []
     private var committable = 0
+    /// Rows that were copied beside the stream.
+    private var copied: [MemoryEvent] = []
     private(set) var statistics = SinkStatistics()
 
     init(_ store: MemoryStore, _ supervisor: any SinkSupervisor) {
@@ -228,6 +230,22 @@ final class MemorySink: Sink {
         committable = 0
         try store.reach(.afterCommit)
     }
+
+    func writeCopied(_ batch: borrowing ChangeBatch) throws {
+        try store.reach(.write)
+        if keepsCheckpoint {
+            copied += batch.events
+        } else {
+            store.show(batch.events)
+        }
+    }
+
+    func endCopy() throws {
+        store.complain("a copy ends beside changes", if: !pending.isEmpty)
+        (pending, committable, copied) = (copied, copied.count, [])
+    }
+
+    func abandonCopy() { copied = [] }
 
     func idle() throws { try store.reach(.idle) }
 
