@@ -113,10 +113,14 @@ public final class TaskRunner: Sendable {
         }
         while !stop.isRequested {
             do {
-                takeOptions(&run)
+                try takeOptions(&run, &sink)
                 slots.expectNothing()
                 if !run.isChecked { enter(.checking) }
-                try takeTurn(&run)
+                if !turn.isHeld {
+                    // Whoever has had the turn meanwhile has moved what this run knows of the sink.
+                    try letGo(of: &sink, &run)
+                    try takeTurn(&run)
+                }
                 let control = try connect()
                 if sink == nil { try requireFreeSlot(on: control) }
                 let ready = try sink ?? makeSink(supervisor)
@@ -124,12 +128,6 @@ public final class TaskRunner: Sendable {
                 sink = ready
                 let ending = try attempt(sink: ready, run: &run, control: control, retry: &retry)
                 if ending == .finished { return }
-                if isOutdated { abandonAddition(&run, sink: ready) }
-                // Other tables may have other names there.
-                if isOutdated, ready.keepsCheckpoint {
-                    sink = nil
-                    try ready.close()
-                }
             } catch {
                 supervisor.sinkFailed()
                 // The server may take a moment to let go of the slot between two sessions.
@@ -156,11 +154,22 @@ public final class TaskRunner: Sendable {
     }
 
     /// Takes the options that are in force for the attempt that begins.
-    private func takeOptions(_ run: inout RunState) {
+    private func takeOptions(_ run: inout RunState, _ sink: inout (any Sink)?) throws {
         let now = live.snapshot
         frozen.withLock { $0 = now }
-        if run.version != now.streamVersion { run.mayAdd = true }
+        let isOutdated = run.version != now.streamVersion
+        if isOutdated { run.mayAdd = true }
         run.version = now.streamVersion
+        // Other tables may have other names there.
+        if isOutdated { try letGo(of: &sink, &run) }
+    }
+
+    /// Gives up an addition, and what is known of a sink that can say it itself.
+    private func letGo(of sink: inout (any Sink)?, _ run: inout RunState) throws {
+        abandonAddition(&run, sink: sink)
+        guard let former = sink, former.keepsCheckpoint else { return }
+        sink = nil
+        try former.close()
     }
 
     private func prepare(_ sink: any Sink, isNew: Bool, run: inout RunState) throws {

@@ -10,6 +10,8 @@ import Support
 import Synchronization
 import Testing
 
+@testable import Replication
+
 @Suite struct AdditionTaskTests {
     private static func rules(_ names: String...) -> TableSelection {
         TableSelection(
@@ -61,5 +63,66 @@ import Testing
         #expect(live.ask(for: names))
         #expect(live.ask(for: [names[0]]))
         #expect(!live.ask(for: [TableName(schema: "s", name: "one more")]))
+    }
+
+    @Test func `a reload while the slot is held ends the addition before it`() async throws {
+        let cluster = try await Self.source()
+        let isArmed = Atomic(false)
+        let holder = Mutex<SlotHolder?>(nil)
+        // Between two sessions: the point is known, and no row is copied.
+        let store = MemoryStore(beforePoint: { point in
+            guard point == .prepare, isArmed.exchange(false, ordering: .acquiring) else { return }
+            let held = SlotHolder(cluster)
+            holder.withLock { $0 = held }
+        })
+        let task = try await Self.start(cluster, store)
+        isArmed.store(true, ordering: .releasing)
+        var options = task.live.current
+        options.tables = Self.rules("t", "u")
+        task.live.replace(options)
+        try await eventually("it waits for the slot", timeout: .seconds(60)) {
+            task.board.status.lastError?.code == "slot.in_use"
+        }
+        options.tables = Self.rules("t")
+        task.live.replace(options)
+        holder.withLock { $0?.release() }
+        try cluster.psql("INSERT INTO t VALUES (10, 'y')")
+        try await eventually("it goes on") { store.lines.contains("insert t 10,y") }
+        #expect(!store.lines.contains { $0.hasPrefix("read u") })
+        #expect(store.checkpoint?.relations.map(\.name) == ["t"])
+        task.stop.request()
+        try await task.end()
+    }
+}
+
+/// Somebody else's hold on the task's slot, who confirms nothing; a connection has a thread.
+private final class SlotHolder: Sendable {
+    private let isReleased = StopSignal()
+    private let isHeld = Atomic(false)
+
+    /// Waits until the slot is free, and takes it.
+    init(_ cluster: PostgresCluster) {
+        let parameters = cluster.parameters
+        startThread(named: "holder") { [isReleased, self] in
+            while !isReleased.isRequested {
+                try? hold(parameters, isReleased)
+                isReleased.sleep(for: .milliseconds(20))
+            }
+        }
+        while !isHeld.load(ordering: .acquiring) { isReleased.sleep(for: .milliseconds(10)) }
+    }
+
+    func release() { isReleased.request() }
+
+    private func hold(_ parameters: ConnectionParameters, _ isReleased: StopSignal) throws {
+        let stream = try ReplicationStream(
+            slot: "di_slot_t",
+            publication: "di_pub_t",
+            from: .zero,
+            parameters: parameters,
+            stop: isReleased
+        )
+        isHeld.store(true, ordering: .releasing)
+        while !isReleased.sleep(for: .seconds(1)) { _ = stream.socket }
     }
 }
