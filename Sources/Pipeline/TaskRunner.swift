@@ -282,6 +282,8 @@ struct RunState {
     var mayAdd = true
     /// When that is tried again by itself.
     var addAgainAt: ContinuousClock.Instant?
+    /// The end of a transaction up to which the tables stay as they were.
+    var partCommit: LSN?
     /// Which settings the stream runs under.
     var version = 0
     /// Rings for batches, of the stream and of an addition.

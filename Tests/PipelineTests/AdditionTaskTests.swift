@@ -93,6 +93,28 @@ import Testing
         task.stop.request()
         try await task.end()
     }
+
+    @Test func `a table stays until a transaction is past of which a part is there`() async throws {
+        let cluster = try await Self.source()
+        let store = MemoryStore()
+        try await TaskFixture.runUntilNow(cluster, store) { $0.tables = Self.rules("t", "u") }
+        // Somewhere behind what is there, as if the sink had seen the beginning of it.
+        let position = try #require(store.checkpoint?.position)
+        store.part.withLock { $0 = position }
+        let task = TaskFixture(cluster, store) { $0.tables = Self.rules("t") }
+        try cluster.psql("BEGIN; INSERT INTO u VALUES (200); INSERT INTO t VALUES (9, 'x'); COMMIT")
+        try await eventually("the transaction comes") { store.lines.contains("insert t 9,x") }
+        #expect(store.lines.contains("insert u 200"))
+        store.part.withLock { $0 = nil }
+        try await eventually("u is gone", timeout: .seconds(60)) {
+            store.checkpoint?.relations.map(\.name) == ["t"]
+        }
+        try cluster.psql("INSERT INTO u VALUES (201); INSERT INTO t VALUES (10, 'y')")
+        try await eventually("it goes on") { store.lines.contains("insert t 10,y") }
+        #expect(!store.lines.contains("insert u 201"))
+        task.stop.request()
+        try await task.end()
+    }
 }
 
 /// Somebody else's hold on the task's slot, who confirms nothing; a connection has a thread.

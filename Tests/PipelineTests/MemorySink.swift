@@ -77,6 +77,8 @@ final class MemoryStore: Sendable {
     let hasLanes: Bool
     /// Rows of a snapshot are durable, and seen, as soon as they are written.
     let showsUnfinishedSnapshots: Bool
+    /// Where a transaction commits of which a part is said to be there.
+    let part = Mutex<LSN?>(nil)
     /// A snapshot may be begun over a finished one, as `--resnapshot` does.
     let mayBeginAnew: Bool
     /// While set, `write` and a lane's `take` wait as a full disk or a slow reader would make them.
@@ -152,6 +154,7 @@ final class MemorySink: Sink {
 
     var keepsCheckpoint: Bool { store.keepsCheckpoint }
     var showsUnfinishedSnapshots: Bool { store.showsUnfinishedSnapshots }
+    var partCommit: LSN? { store.part.withLock { $0 } }
 
     func open() throws -> Checkpoint? {
         try store.reach(.open)
