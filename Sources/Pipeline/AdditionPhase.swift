@@ -66,7 +66,15 @@ extension TaskRunner {
         let tables = try SourceCatalog.tables(options.tables, measured: false, on: control)
         let lacking = lacking(checkpoint, tables)
         guard !lacking.isEmpty else { return checkpoint }
+        // What became of the tables that are there is decided first, and may end the task.
+        let baseline = try CatalogWatch(
+            known: checkpoint.relations,
+            selection: options.tables,
+            on: control
+        ).baseline
+        guard baseline.losses.isEmpty else { return checkpoint }
         do {
+            try refuseNames(of: lacking.map(\.relation), known: checkpoint.relations)
             try admit(lacking, of: tables, known: checkpoint, sink: sink, control: control)
             return try begin(with: lacking, sink: sink, run: &run, control: control)
         } catch let error as AfterAdmission {
@@ -98,6 +106,27 @@ extension TaskRunner {
             adding: Set(tables.map(\.relation.oid)).subtracting(known),
             on: control
         )
+    }
+
+    /// Refuses a table with the name that another one has at the stream's position: both would be
+    /// written under it.
+    private func refuseNames(of lacking: [Relation], known: [Relation]) throws(WalrelayError) {
+        for relation in lacking {
+            let isTaken = known.contains {
+                $0.oid != relation.oid
+                    && ($0.$schema, $0.$name) == (relation.$schema, relation.$name)
+            }
+            guard isTaken else { continue }
+            throw WalrelayError(
+                "snapshot.name_in_use",
+                exit: .unreachable,
+                "\(relation.qualifiedName) is the name of a table that has another one by now, "
+                    + "and that has not come to it in the stream",
+                hint: "nothing has to be done: the new table comes in once a change of the other "
+                    + "one has been streamed under its new name",
+                isTransient: true
+            )
+        }
     }
 
     private func begin(
@@ -197,7 +226,7 @@ extension TaskRunner {
     /// Tells why tables do not come in; the task goes on without them.
     func giveUp(_ error: WalrelayError, run: inout RunState) throws {
         // Where it is the server or the sink that is away, the stream will notice by itself.
-        if error.isTransient, error.code != "publication.table_locked" { throw error }
+        if error.isTransient, !Self.passing.contains(error.code) { throw error }
         if error.code == "publication.gap" || error.code == "publication.missing" { throw error }
         board.record(error)
         let later = error.isTransient
@@ -208,6 +237,9 @@ extension TaskRunner {
             metadata: ["code": "\(error.code)", "try": "\(error.hint)"]
         )
     }
+
+    /// What is tried again by itself, and keeps nothing but the tables themselves.
+    private static let passing = ["publication.table_locked", "snapshot.name_in_use"]
 
     /// How long a table that somebody has locked is left alone: each attempt holds the stream for as
     /// long as the lock is waited for.
