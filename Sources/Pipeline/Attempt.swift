@@ -219,12 +219,14 @@ extension TaskRunner {
             && known.contains { ExactText($0.qualifiedName) == ExactText(finding.subject) }
     }
 
+    /// Makes the publication be there as it should be; returns whether anything was done for that.
+    @discardableResult
     func ensurePublication(
         of tables: [SourceTable],
         isUnderWay: Bool = false,
         adding: Set<UInt32> = [],
         on control: borrowing Connection
-    ) throws {
+    ) throws -> Bool {
         let outcome = try Publication.ensure(
             task: options.task,
             tables: tables,
@@ -233,7 +235,7 @@ extension TaskRunner {
             on: control
         )
         switch outcome {
-        case .reused: break
+        case .reused: return false
         case .created: log.notice("made the publication \(options.publication)")
         case .altered(let changes):
             log.notice(
@@ -241,6 +243,7 @@ extension TaskRunner {
                 metadata: ["changes": "\(changes.joined(separator: "; "))"]
             )
         }
+        return true
     }
 
     func checkpoint(

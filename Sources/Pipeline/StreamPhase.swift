@@ -205,6 +205,7 @@ extension TaskRunner {
     ) throws {
         let durable = run.checkpoint?.position ?? .zero
         while !isAdditionDue(&run, durable: durable) {
+            if goOnForAddition(&run, durable: durable) { return }
             if stop.isRequested { throw CancellationError() }
             board.beat(.sink)
             if try writeCopied(run, durable: durable, to: sink) { continue }

@@ -282,6 +282,8 @@ struct RunState {
     var mayAdd = true
     /// When that is tried again by itself.
     var addAgainAt: ContinuousClock.Instant?
+    /// Whether the publication got tables that the slot is older than.
+    var mustSettle = false
     /// The end of a transaction up to which the tables stay as they were.
     var partCommit: LSN?
     /// Which settings the stream runs under.
