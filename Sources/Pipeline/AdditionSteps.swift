@@ -20,6 +20,7 @@ extension TaskRunner {
         }
         guard let addition = run.addition else { return live.hasAsked }
         let work = addition.work
+        if addition.fault != nil { return true }
         switch addition.stage {
         case .settling: return work.settled.map { durable >= $0.point } ?? addition.hasEnded
         case .taking: return addition.hasEnded || work.taken != nil || gate.mayPass
@@ -30,19 +31,30 @@ extension TaskRunner {
     }
 
     /// Writes rows that have arrived, one batch of them; returns whether there was one.
-    func writeCopied(_ run: borrowing RunState, durable: LSN, to sink: any Sink) throws -> Bool {
-        guard let addition = run.addition, addition.stage == .copying else { return false }
+    func writeCopied(_ run: inout RunState, durable: LSN, to sink: any Sink) throws -> Bool {
+        guard let addition = run.addition, addition.stage == .copying, addition.fault == nil
+        else { return false }
         let work = addition.work
         guard !work.followsStream || durable >= work.taken?.point ?? .max,
             let batch = work.queue.next(within: .zero)
         else { return false }
         if !batch.changes.isEmpty {
             Failpoint.hit(.additionBeforeWrite)
-            try sink.writeCopied(batch)
+            do {
+                try sink.writeCopied(batch)
+            } catch let error as WalrelayError where Self.isOfRows(error, sink) {
+                run.addition?.fault = error
+                return false
+            }
             board.addChanges(batch.changes.count, transactions: 0)
         }
         work.queue.recycle(batch)
         return true
+    }
+
+    /// Whether rows of the tables were refused, which is no fault of the others.
+    private static func isOfRows(_ error: WalrelayError, _ sink: any Sink) -> Bool {
+        error.exit == .refused && !error.isTransient && sink.keepsCheckpoint
     }
 
     /// Has the sink give up what it has of a transaction with which the stream waits.
@@ -65,6 +77,7 @@ extension TaskRunner {
         addition.isWaitTold = false
         run.addition = addition
         do {
+            if let fault = addition.fault { throw fault }
             switch addition.stage {
             case .settling: try settle(addition, &run, sink)
             case .taking:
@@ -85,6 +98,8 @@ extension TaskRunner {
             where !error.isTransient && error.exit != .success && !error.code.hasPrefix("internal")
         {
             abandonAddition(&run, sink: sink)
+            // What a sink holds after a failure only the sink itself knows.
+            run.mustReopen = true
             try giveUp(error, run: &run)
         }
     }
@@ -200,6 +215,8 @@ extension TaskRunner {
         do {
             try sink.endCopy()
             try commit(checkpoint, to: sink)
+        } catch let error as WalrelayError where Self.isOfRows(error, sink) {
+            throw error
         } catch {
             throw AfterAdmission(cause: error)
         }

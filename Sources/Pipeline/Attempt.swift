@@ -85,9 +85,13 @@ extension TaskRunner {
         on control: borrowing Connection
     ) throws {
         if let checkpoint, checkpoint.goesOn {
-            // What is not taken any more may be gone from the sink too.
+            // What is not taken any more may be gone from the sink too; what is still to come in is
+            // looked at then, as what it is then.
             let taken = checkpoint.relations.filter {
-                options.tables.rule(schema: $0.schema, name: $0.name) != nil
+                let copy = checkpoint.copy(of: $0.oid)
+                let isLeftOut = copy.progress == .nothing && !sink.showsUnfinishedSnapshots
+                return options.tables.rule(schema: $0.schema, name: $0.name) != nil
+                    && !(checkpoint.snapshot == .complete && (isLeftOut || copy.point == .max))
             }
             return try sink.inspect(taken, types: checkpoint.types)
         }

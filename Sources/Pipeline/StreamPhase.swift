@@ -208,7 +208,7 @@ extension TaskRunner {
             if goOnForAddition(&run, durable: durable) { return }
             if stop.isRequested { throw CancellationError() }
             board.beat(.sink)
-            if try writeCopied(run, durable: durable, to: sink) { continue }
+            if try writeCopied(&run, durable: durable, to: sink) { continue }
             run.arrived.wait(for: .milliseconds(100))
             try sink.idle()
             publish(sink.statistics)
@@ -238,7 +238,7 @@ extension TaskRunner {
                 session.stop.request()
             }
             let isWaiting = gate.waitingCommit != nil
-            let wasCopied = try writeCopied(run, durable: durable, to: sink)
+            let wasCopied = try writeCopied(&run, durable: durable, to: sink)
             if monitor.refusal(durable: session.position.durable) != nil { session.stop.request() }
             let patience: Duration = wasCopied ? .zero : .milliseconds(100)
             guard let batch = session.queue.next(within: patience) else {

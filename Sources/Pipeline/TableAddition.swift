@@ -31,6 +31,8 @@ struct TableAddition {
     let work: AdditionWork
     private let worker: Worker<Void>
     var stage = Stage.settling
+    /// What the sink has refused of the rows; the tables are given up with the session.
+    var fault: WalrelayError?
     /// Whether the sink was told that the stream waits.
     var isWaitTold = false
 

@@ -161,7 +161,8 @@ public final class TaskRunner: Sendable {
         if isOutdated { run.mayAdd = true }
         run.version = now.streamVersion
         // Other tables may have other names there.
-        if isOutdated { try letGo(of: &sink, &run) }
+        if isOutdated || run.mustReopen { try letGo(of: &sink, &run) }
+        run.mustReopen = false
     }
 
     /// Gives up an addition, and what is known of a sink that can say it itself.
@@ -286,6 +287,8 @@ struct RunState {
     var mustSettle = false
     /// The end of a transaction up to which the tables stay as they were.
     var partCommit: LSN?
+    /// Whether the sink is to be opened anew, after a failure that did not end the task.
+    var mustReopen = false
     /// Which settings the stream runs under.
     var version = 0
     /// Rings for batches, of the stream and of an addition.
