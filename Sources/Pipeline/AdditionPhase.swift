@@ -209,7 +209,7 @@ extension TaskRunner {
     ) -> Bool {
         guard !new.contains(oid) else { return false }
         let copy = checkpoint.copy(of: oid)
-        return !sink.replacesCopies && (copy.isAsked || sink.showsUnfinishedSnapshots)
+        return !sink.replacesCopies && (copy.isAsked || sink.showsRowsAtOnce)
             && copy.point < .max
     }
 
@@ -226,7 +226,7 @@ extension TaskRunner {
             if !new.contains(relation.oid) {
                 // Changes go on to be applied to what is seen, as what it was when it was seen.
                 let isWhole = former.progress == .whole
-                guard isWhole ? sink.replacesCopies : !sink.showsUnfinishedSnapshots else { continue }
+                guard isWhole ? sink.replacesCopies : !sink.showsRowsAtOnce else { continue }
             }
             checkpoint.set(TableCopy(oid: relation.oid, point: .max))
             replace(relation, in: &checkpoint)
@@ -284,4 +284,9 @@ extension TaskRunner {
     struct AfterAdmission: Error {
         var cause: any Error
     }
+}
+
+extension Sink {
+    /// Whether somebody may have seen rows that the checkpoint does not count.
+    var showsRowsAtOnce: Bool { showsUnfinishedSnapshots || !keepsCheckpoint }
 }

@@ -89,7 +89,7 @@ extension TaskRunner {
             // looked at then, as what it is then.
             let taken = checkpoint.relations.filter {
                 let copy = checkpoint.copy(of: $0.oid)
-                let isLeftOut = copy.progress == .nothing && !sink.showsUnfinishedSnapshots
+                let isLeftOut = copy.progress == .nothing && !sink.showsRowsAtOnce
                 return options.tables.rule(schema: $0.schema, name: $0.name) != nil
                     && !(checkpoint.snapshot == .complete && (isLeftOut || copy.point == .max))
             }

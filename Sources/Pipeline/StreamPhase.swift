@@ -46,7 +46,7 @@ extension TaskRunner {
             start: start,
             provisional: run.isBaselineProvisional,
             acceptedNames: watch.baseline.acceptedNames,
-            takesUncopied: sink.showsUnfinishedSnapshots,
+            takesUncopied: sink.showsRowsAtOnce,
             until: until,
             types: Self.types(of: start.relations, known: start.types, on: control),
             statusInterval: Self.statusInterval(on: control),

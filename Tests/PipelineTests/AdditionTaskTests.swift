@@ -94,6 +94,38 @@ import Testing
         try await task.end()
     }
 
+    @Test func `rows that were seen and deleted before a second try are deleted`() async throws {
+        let cluster = try await Self.source()
+        let shown = Mutex<MemoryStore?>(nil)
+        // It fails once some rows of u are there, after one of them is gone at the source.
+        let store = MemoryStore(
+            keepsCheckpoint: false,
+            beforePoint: { point in
+                let isShown = shown.withLock { store in
+                    guard point == .write, store?.lines.contains("read u 1") ?? false else {
+                        return false
+                    }
+                    store = nil
+                    return true
+                }
+                guard isShown else { return }
+                try cluster.psql("DELETE FROM u WHERE id = 1")
+                throw WalrelayError.passing
+            }
+        )
+        shown.withLock { $0 = store }
+        let task = try await Self.start(cluster, store)
+        var options = task.live.current
+        options.tables = Self.rules("t", "u")
+        task.live.replace(options)
+        try await eventually("u is copied", timeout: .seconds(60)) {
+            store.lines.contains { $0.hasPrefix("read u 120") }
+        }
+        try await eventually("its deletion is told") { store.lines.contains("delete u 1") }
+        task.stop.request()
+        try await task.end()
+    }
+
     @Test func `a table stays until a transaction is past of which a part is there`() async throws {
         let cluster = try await Self.source()
         let store = MemoryStore()
