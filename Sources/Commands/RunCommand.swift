@@ -195,7 +195,7 @@ struct RunCommand: AsyncParsableCommand {
     private static func httpService(
         _ http: Settings.HTTP,
         board: StatusBoard,
-        ask: @escaping @Sendable ([TableName]) -> Void,
+        ask: @escaping @Sendable ([TableName]) -> Bool,
         log: Logger
     ) throws -> HealthService {
         let address = ListenAddress(http)

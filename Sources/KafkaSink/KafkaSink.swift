@@ -65,6 +65,9 @@ public final class KafkaSink: Sink {
     /// True: a snapshot is committed in parts, as the brokers keep no transaction open that long.
     public var showsUnfinishedSnapshots: Bool { true }
 
+    /// Where the transaction commits of which a part is in the topics.
+    public var partCommit: LSN? { stored?.partial?.commitLSN }
+
     /// Connects and reads the task's checkpoint; changes nothing and fences nobody.
     ///
     /// One exception: where the last record of a producer that died hides what is behind it, its

@@ -16,8 +16,9 @@ struct HealthRoutes: Sendable {
 
     let board: StatusBoard
     var access = HTTPAccess()
-    /// Takes the wish for tables to be copied once more; must not wait for anything.
-    var ask: (@Sendable ([TableName]) -> Void)?
+    /// Takes the wish for tables to be copied once more, or says that too many wait already; must
+    /// not wait for anything.
+    var ask: (@Sendable ([TableName]) -> Bool)?
     var stallLimit: Duration = HealthReport.stallLimit
 
     /// Answers a request; the body of a reply to HEAD is for its length only.
@@ -84,7 +85,9 @@ struct HealthRoutes: Sendable {
         guard let ask, board.status.phase == .streaming else {
             return .text(503, "the task does not stream now")
         }
-        ask(names)
+        guard ask(names) else {
+            return .text(503, "too many tables are asked for and not noted yet")
+        }
         return .text(202, "asked for")
     }
 

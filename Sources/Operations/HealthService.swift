@@ -25,14 +25,15 @@ public struct HealthService: Service {
     ///     until ``reload(listen:access:)`` says where.
     ///   - access: who is answered.
     ///   - board: what is shown.
-    ///   - ask: takes the wish for tables to be copied once more; must not wait for anything.
+    ///   - ask: takes the wish for tables to be copied once more, or says that too many wait; must
+    ///     not wait for anything.
     ///   - logger: told where the server listens.
     ///   - onListening: called with the address and the true port once connections are accepted.
     public init(
         listen: ListenAddress?,
         access: HTTPAccess = HTTPAccess(),
         board: StatusBoard,
-        ask: (@Sendable ([TableName]) -> Void)? = nil,
+        ask: (@Sendable ([TableName]) -> Bool)? = nil,
         logger: Logger,
         onListening: @escaping @Sendable (ListenAddress) -> Void = { _ in }
     ) {

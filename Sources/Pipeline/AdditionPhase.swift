@@ -4,7 +4,10 @@
 // rule 3. Between two sessions of the stream, on the sink's thread:
 //
 //   begin    check the tables ─▶ look into the sink ─▶ publication ─▶ checkpoint: nothing copied
-//            session: changes of these tables are left out; they wait from the floor on (CopyGate)
+//            session: changes of these tables are left out, until the stream is past all
+//            transactions that were open then
+//   settle   the stream is there: a slot is made beside the session that begins now
+//            session: their changes wait from the floor on (CopyGate)
 //   open     the point B is known: make ready what rows are written to ─▶ checkpoint: as of B
 //            session: rows at B are written beside the stream, changes from B on wait
 //   close    all rows are there: they become part of the sink with a checkpoint that says whole
@@ -27,14 +30,16 @@ extension TaskRunner {
         let known = Set(checkpoint.relations.map(\.oid))
         return tables.filter { table in
             let copy = checkpoint.copy(of: table.relation.oid)
-            return !known.contains(table.relation.oid) || copy.progress != .whole || copy.isAsked
+            return !known.contains(table.relation.oid) || copy.progress != .whole
+                || copy.point == .max || copy.isAsked
         }
     }
 
     /// Notes in the checkpoint which tables are wanted once more, so that the wish outlives a kill.
     private func noteAsked(_ run: inout RunState, in sink: any Sink) throws {
         guard var checkpoint = run.checkpoint else { return }
-        for name in live.takeAsked().sorted() {
+        let asked = live.asked
+        for name in asked.sorted() {
             do throws(WalrelayError) {
                 try checkpoint.ask(for: name)
             } catch {
@@ -43,6 +48,8 @@ extension TaskRunner {
             }
         }
         try commit(checkpoint, to: sink)
+        // Not before: what is forgotten here is nowhere else.
+        live.forget(asked)
         run.checkpoint = checkpoint
         run.mayAdd = true
     }
@@ -62,8 +69,17 @@ extension TaskRunner {
         else { return run.checkpoint }
         let tables = try SourceCatalog.tables(options.tables, measured: false, on: control)
         let lacking = lacking(checkpoint, tables)
-        guard !lacking.isEmpty else { return checkpoint }
+        guard !lacking.isEmpty || run.mustSettle else { return checkpoint }
+        // What became of the tables that are there is decided first, and may end the task.
+        let baseline = try CatalogWatch(
+            known: checkpoint.relations,
+            selection: options.tables,
+            on: control
+        ).baseline
+        guard baseline.losses.isEmpty else { return checkpoint }
+        guard !lacking.isEmpty else { return try settleOnly(&run, control: control) }
         do {
+            try refuseNames(of: lacking.map(\.relation), known: checkpoint.relations)
             try admit(lacking, of: tables, known: checkpoint, sink: sink, control: control)
             return try begin(with: lacking, sink: sink, run: &run, control: control)
         } catch let error as AfterAdmission {
@@ -85,18 +101,39 @@ extension TaskRunner {
         control: borrowing Connection
     ) throws {
         let relations = lacking.map(\.relation)
-        let known = Set(checkpoint.relations.map(\.oid))
-        // What the task has taken already is copied whatever the settings say of snapshots.
-        let isCopied = options.snapshot != .never || relations.contains { known.contains($0.oid) }
-        try check(Set(relations.map(\.oid)), isCopied: isCopied, on: control)
+        let bare = relations.filter { isBare($0.oid, checkpoint) }
+        let copied = relations.filter { !isBare($0.oid, checkpoint) }
+        try check(Set(relations.map(\.oid)), isCopied: !copied.isEmpty, on: control)
         let types = try Self.types(of: relations, on: control)
-        try sink.inspectCopy(relations, types: types.entries(for: relations))
+        if !bare.isEmpty { try sink.inspect(bare, types: types.entries(for: bare)) }
+        if !copied.isEmpty { try sink.inspectCopy(copied, types: types.entries(for: copied)) }
         try ensurePublication(
             of: tables,
             isUnderWay: true,
-            adding: Set(tables.map(\.relation.oid)).subtracting(known),
+            adding: Set(tables.map(\.relation.oid)).subtracting(checkpoint.relations.map(\.oid)),
             on: control
         )
+    }
+
+    /// Refuses a table with the name that another one has at the stream's position: both would be
+    /// written under it.
+    private func refuseNames(of lacking: [Relation], known: [Relation]) throws(WalrelayError) {
+        for relation in lacking {
+            let isTaken = known.contains {
+                $0.oid != relation.oid
+                    && ($0.$schema, $0.$name) == (relation.$schema, relation.$name)
+            }
+            guard isTaken else { continue }
+            throw WalrelayError(
+                "snapshot.name_in_use",
+                exit: .unreachable,
+                "\(relation.qualifiedName) is the name of a table that has another one by now, "
+                    + "and that has not come to it in the stream",
+                hint: "nothing has to be done: the new table comes in once a change of the other "
+                    + "one has been streamed under its new name",
+                isTransient: true
+            )
+        }
     }
 
     private func begin(
@@ -110,34 +147,60 @@ extension TaskRunner {
         let new = Set(all.map(\.oid)).subtracting(checkpoint.relations.map(\.oid))
         let types = try Self.types(of: all, on: control)
         let isSeen = lacking.contains { Self.isSeen($0.relation.oid, checkpoint, sink, new) }
-        note(all, new: new, sink: sink, in: &checkpoint, types: types)
-        var relations = all
-        let added = options.snapshot == .never ? all.filter { new.contains($0.oid) } : []
-        if !added.isEmpty {
-            // From here on, as every other table of such a task.
-            checkpoint.copies.removeAll { new.contains($0.oid) }
-            relations.removeAll { new.contains($0.oid) }
-            let names = Prose.list(added.map(\.qualifiedName))
-            log.notice("added \(names), without the rows that are there")
+        let bare = all.filter { isBare($0.oid, checkpoint) }
+        let copied = all.filter { !isBare($0.oid, checkpoint) }
+        note(copied, new: new, sink: sink, in: &checkpoint)
+        for relation in bare {
+            // Whole as of a point that is not known yet: whatever is there already stays.
+            checkpoint.set(TableCopy(oid: relation.oid, point: .max, progress: .whole))
+            replace(relation, in: &checkpoint)
         }
+        add(types.entries(for: all), to: &checkpoint)
         do {
-            if !added.isEmpty { try sink.prepare(added, types: types.entries(for: added)) }
+            if !bare.isEmpty { try sink.prepare(bare, types: types.entries(for: bare)) }
             try commit(checkpoint, to: sink)
         } catch {
             throw AfterAdmission(cause: error)
         }
         run.checkpoint = checkpoint
-        guard !relations.isEmpty else { return checkpoint }
         let work = try AdditionWork(
-            of: relations,
+            of: copied,
+            bare: bare,
             followsStream: isSeen,
             arrived: run.arrived,
             runner: self,
             on: control
         )
         log.notice("adding \(work.names) beside the stream")
+        run.mustSettle = false
         run.addition = TableAddition(work)
         return checkpoint
+    }
+
+    /// Has the stream begin anew once it is past all transactions that are open now.
+    private func settleOnly(
+        _ run: inout RunState,
+        control: borrowing Connection
+    ) throws -> Checkpoint? {
+        let work = try AdditionWork(
+            of: [],
+            bare: [],
+            followsStream: false,
+            arrived: run.arrived,
+            runner: self,
+            on: control
+        )
+        run.mustSettle = false
+        run.addition = TableAddition(work)
+        return run.checkpoint
+    }
+
+    /// Whether only changes of a table are taken, from some position on.
+    private func isBare(_ oid: UInt32, _ checkpoint: Checkpoint) -> Bool {
+        guard options.snapshot == .never else { return false }
+        let copy = checkpoint.copy(of: oid)
+        let isNew = !checkpoint.relations.contains { $0.oid == oid }
+        return isNew || copy.progress == .whole && copy.point == .max && !copy.isAsked
     }
 
     /// Whether somebody has seen rows of a table that is copied, or copied again.
@@ -149,7 +212,7 @@ extension TaskRunner {
     ) -> Bool {
         guard !new.contains(oid) else { return false }
         let copy = checkpoint.copy(of: oid)
-        return !sink.replacesCopies && (copy.isAsked || sink.showsUnfinishedSnapshots)
+        return !sink.replacesCopies && (copy.isAsked || sink.showsRowsAtOnce)
             && copy.point < .max
     }
 
@@ -159,24 +222,28 @@ extension TaskRunner {
         _ relations: [Relation],
         new: Set<UInt32>,
         sink: any Sink,
-        in checkpoint: inout Checkpoint,
-        types: TypeCatalog
+        in checkpoint: inout Checkpoint
     ) {
         for relation in relations {
             let former = checkpoint.copy(of: relation.oid)
             if !new.contains(relation.oid) {
-                // Changes go on to be applied to what is seen.
-                guard sink.replacesCopies, former.progress == .whole else { continue }
+                // Changes go on to be applied to what is seen, as what it was when it was seen.
+                let isWhole = former.progress == .whole
+                guard isWhole ? sink.replacesCopies : !sink.showsRowsAtOnce else { continue }
             }
             checkpoint.set(TableCopy(oid: relation.oid, point: .max))
-            checkpoint.relations.removeAll { $0.oid == relation.oid }
-            checkpoint.relations.append(relation)
+            replace(relation, in: &checkpoint)
         }
-        checkpoint.relations.sort { $0.oid < $1.oid }
-        add(types.entries(for: relations), to: &checkpoint)
     }
 
-    private func add(_ entries: [TypeEntry], to checkpoint: inout Checkpoint) {
+    /// Puts what a table looks like now in the place of what it looked like.
+    func replace(_ relation: Relation, in checkpoint: inout Checkpoint) {
+        checkpoint.relations.removeAll { $0.oid == relation.oid }
+        checkpoint.relations.append(relation)
+        checkpoint.relations.sort { $0.oid < $1.oid }
+    }
+
+    func add(_ entries: [TypeEntry], to checkpoint: inout Checkpoint) {
         let oids = Set(entries.map(\.oid))
         checkpoint.types.removeAll { oids.contains($0.oid) }
         checkpoint.types += entries
@@ -201,7 +268,7 @@ extension TaskRunner {
     /// Tells why tables do not come in; the task goes on without them.
     func giveUp(_ error: WalrelayError, run: inout RunState) throws {
         // Where it is the server or the sink that is away, the stream will notice by itself.
-        if error.isTransient, error.code != "publication.table_locked" { throw error }
+        if error.isTransient, !Self.passing.contains(error.code) { throw error }
         if error.code == "publication.gap" || error.code == "publication.missing" { throw error }
         board.record(error)
         let later = error.isTransient
@@ -213,168 +280,20 @@ extension TaskRunner {
         )
     }
 
+    /// What is tried again by itself, and keeps nothing but the tables themselves.
+    private static let passing = ["publication.table_locked", "snapshot.name_in_use"]
+
     /// How long a table that somebody has locked is left alone: each attempt holds the stream for as
     /// long as the lock is waited for.
     private static let additionPause: Duration = .seconds(30)
 
-    // MARK: - While a session runs
-
-    /// Whether the session has to end because of an addition.
-    func isAdditionDue(_ run: inout RunState, durable: LSN) -> Bool {
-        if let at = run.addAgainAt, ContinuousClock.now >= at {
-            (run.mayAdd, run.addAgainAt) = (true, nil)
-            return true
-        }
-        guard let addition = run.addition else { return live.hasAsked }
-        if addition.isCopying {
-            guard addition.hasEnded, addition.work.queue.isDrained else { return gate.mayPass }
-            let point = addition.work.taken?.point ?? .zero
-            return !addition.work.followsStream || durable >= point
-        }
-        return addition.hasEnded || addition.work.taken != nil || gate.mayPass
-    }
-
-    /// Writes rows that have arrived, one batch of them; returns whether there was one.
-    func writeCopied(_ run: borrowing RunState, durable: LSN, to sink: any Sink) throws -> Bool {
-        guard let addition = run.addition, addition.isCopying else { return false }
-        let work = addition.work
-        guard !work.followsStream || durable >= work.taken?.point ?? .max,
-            let batch = work.queue.next(within: .zero)
-        else { return false }
-        if !batch.changes.isEmpty {
-            Failpoint.hit(.additionBeforeWrite)
-            try sink.writeCopied(batch)
-            board.addChanges(batch.changes.count, transactions: 0)
-        }
-        work.queue.recycle(batch)
-        return true
-    }
-
-    /// Has the sink give up what it has of a transaction with which the stream waits.
-    func tellWait(_ run: inout RunState, to sink: any Sink) throws {
-        guard run.addition?.isWaitTold == false, let commit = gate.waitingCommit else { return }
-        run.addition?.isWaitTold = true
-        log.info(
-            "the stream waits for rows of the tables that are added",
-            metadata: ["commit": "\(commit)"]
-        )
-        try sink.dropUnfinished()
-        gate.tell()
-    }
-
-    // MARK: - Between two sessions
-
-    /// What is due between two sessions; blocks.
-    func step(_ run: inout RunState, sink: any Sink, facts: ServerFacts) throws {
-        guard var addition = run.addition else { return }
-        addition.isWaitTold = false
-        run.addition = addition
-        do {
-            if addition.hasEnded, addition.work.queue.isDrained {
-                try addition.result()
-                try close(addition.work, &run, sink)
-            } else if !addition.isCopying, let taken = addition.work.taken {
-                try open(addition.work, taken, &run, sink)
-                run.addition?.isCopying = true
-            }
-        } catch let error as AfterAdmission {
-            throw error.cause
-        } catch let error as WalrelayError
-            where !error.isTransient && error.exit != .success && !error.code.hasPrefix("internal")
-        {
-            abandonAddition(&run, sink: sink)
-            try giveUp(error, run: &run)
-        }
-    }
-
     /// What happens once the tables are published is the task's trouble, not theirs.
-    private struct AfterAdmission: Error {
+    struct AfterAdmission: Error {
         var cause: any Error
     }
+}
 
-    private func open(
-        _ work: AdditionWork,
-        _ taken: AdditionWork.Taken,
-        _ run: inout RunState,
-        _ sink: any Sink
-    ) throws {
-        guard var checkpoint = run.checkpoint else { return }
-        try sink.dropUnfinished()
-        let relations = taken.tables.map(\.relation)
-        for relation in relations {
-            var copy = checkpoint.copy(of: relation.oid)
-            copy.point = min(copy.point, taken.point)
-            if copy.progress != .whole || copy.isAsked { checkpoint.set(copy) }
-            // What is there goes on to be held against what the stream says of it.
-            if copy.progress == .whole { try verify(relation, in: checkpoint, at: taken.point) }
-        }
-        let lanes = try sink.beginCopy(relations, types: taken.types.entries(for: relations))
-        do { try commit(checkpoint, to: sink) } catch { throw AfterAdmission(cause: error) }
-        if work.followsStream, let until = run.until { run.until = max(until, taken.point) }
-        run.checkpoint = checkpoint
-        log.notice(
-            "copying \(work.names) beside the stream",
-            metadata: ["lsn": "\(taken.point)"]
-        )
-        gate.hold(work.oids, from: taken.point)
-        work.giveLeave(lanes: lanes)
-    }
-
-    /// Refuses a table that was changed with no change of a row after it, before its rows are
-    /// copied once more.
-    private func verify(_ now: Relation, in checkpoint: Checkpoint, at lsn: LSN) throws {
-        guard let known = checkpoint.relations.first(where: { $0.oid == now.oid }),
-            case .unsupported(let faults) = SchemaGuard.compare(
-                known,
-                now,
-                nameType: { nameType(of: $0, stop: stop) }
-            )
-        else { return }
-        throw WalrelayError(
-            "snapshot.table_changed",
-            exit: .refused,
-            "\(now.qualifiedName) was changed in a way that is not followed, before \(lsn): "
-                + faults.joined(separator: "; "),
-            hint: "the stream stops at the table's next change, and says how to accept it"
-        )
-    }
-
-    private func close(_ work: AdditionWork, _ run: inout RunState, _ sink: any Sink) throws {
-        guard var checkpoint = run.checkpoint, let taken = work.taken else { return }
-        do { try sink.dropUnfinished() } catch { throw AfterAdmission(cause: error) }
-        for relation in taken.tables.map(\.relation) {
-            checkpoint.relations.removeAll { $0.oid == relation.oid }
-            checkpoint.relations.append(relation)
-            checkpoint.copies.removeAll { $0.oid == relation.oid }
-            if checkpoint.position < taken.point {
-                checkpoint.copies.append(
-                    TableCopy(oid: relation.oid, point: taken.point, progress: .whole)
-                )
-            }
-        }
-        checkpoint.relations.sort { $0.oid < $1.oid }
-        add(taken.types.entries(for: taken.tables.map(\.relation)), to: &checkpoint)
-        Failpoint.hit(.additionBeforeCommit)
-        do {
-            try sink.endCopy()
-            try commit(checkpoint, to: sink)
-        } catch {
-            throw AfterAdmission(cause: error)
-        }
-        Failpoint.hit(.additionAfterCommit)
-        publish(sink.statistics)
-        run.checkpoint = checkpoint
-        run.addition = nil
-        gate.clear()
-        log.notice("added \(work.names)")
-    }
-
-    /// Ends an addition; the checkpoint says that nothing of it is copied.
-    func abandonAddition(_ run: inout RunState, sink: (any Sink)?) {
-        guard let addition = run.addition else { return }
-        run.addition = nil
-        addition.abandon { board.beat(.sink) }
-        gate.clear()
-        sink?.abandonCopy()
-    }
+extension Sink {
+    /// Whether somebody may have seen rows that the checkpoint does not count.
+    var showsRowsAtOnce: Bool { showsUnfinishedSnapshots || !keepsCheckpoint }
 }

@@ -88,9 +88,13 @@ extension TaskRunner {
         on control: borrowing Connection
     ) throws {
         if let checkpoint, checkpoint.goesOn {
-            // What is not taken any more may be gone from the sink too.
+            // What is not taken any more may be gone from the sink too; what is still to come in is
+            // looked at then, as what it is then.
             let taken = checkpoint.relations.filter {
-                options.tables.rule(schema: $0.schema, name: $0.name) != nil
+                let copy = checkpoint.copy(of: $0.oid)
+                let isLeftOut = copy.progress == .nothing && !sink.showsRowsAtOnce
+                return options.tables.rule(schema: $0.schema, name: $0.name) != nil
+                    && !(checkpoint.snapshot == .complete && (isLeftOut || copy.point == .max))
             }
             return try sink.inspect(taken, types: checkpoint.types)
         }
@@ -222,12 +226,14 @@ extension TaskRunner {
             && known.contains { ExactText($0.qualifiedName) == ExactText(finding.subject) }
     }
 
+    /// Makes the publication be there as it should be; returns whether anything was done for that.
+    @discardableResult
     func ensurePublication(
         of tables: [SourceTable],
         isUnderWay: Bool = false,
         adding: Set<UInt32> = [],
         on control: borrowing Connection
-    ) throws {
+    ) throws -> Bool {
         let outcome = try Publication.ensure(
             task: options.task,
             tables: tables,
@@ -236,7 +242,7 @@ extension TaskRunner {
             on: control
         )
         switch outcome {
-        case .reused: break
+        case .reused: return false
         case .created: log.notice("made the publication \(options.publication)")
         case .altered(let changes):
             log.notice(
@@ -244,6 +250,7 @@ extension TaskRunner {
                 metadata: ["changes": "\(changes.joined(separator: "; "))"]
             )
         }
+        return true
     }
 
     func checkpoint(

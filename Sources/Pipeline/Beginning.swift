@@ -42,6 +42,7 @@ extension TaskRunner {
                 confirmed,
                 tables: tables,
                 sink: sink,
+                run: &run,
                 facts: facts,
                 control: control
             )
@@ -99,10 +100,11 @@ extension TaskRunner {
         _ confirmed: LSN,
         tables: [SourceTable],
         sink: any Sink,
+        run: inout RunState,
         facts: ServerFacts,
         control: borrowing Connection
     ) throws -> Checkpoint {
-        try ensurePublication(of: tables, on: control)
+        run.mustSettle = try ensurePublication(of: tables, on: control)
         log.notice("going on from the position of the slot", metadata: ["lsn": "\(confirmed)"])
         let checkpoint = try checkpoint(
             publicationOID: Publication.oid(task: options.task, on: control),

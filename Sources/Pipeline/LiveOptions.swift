@@ -57,19 +57,26 @@ public final class LiveOptions: Sendable {
     }
 
     /// Has tables copied once more, beside the stream.
-    public func ask(for tables: [TableName]) {
-        state.withLock { $0.asked.formUnion(tables) }
+    ///
+    /// False, and nothing is noted, where more wait already than one request may name.
+    public func ask(for tables: [TableName]) -> Bool {
+        state.withLock { state in
+            let asked = state.asked.union(tables)
+            guard asked.count <= [TableName].wishLimit else { return false }
+            state.asked = asked
+            return true
+        }
     }
 
     /// Whether somebody has asked for tables.
     var hasAsked: Bool { state.withLock { !$0.asked.isEmpty } }
 
-    /// The tables that were asked for, which this forgets.
-    func takeAsked() -> Set<TableName> {
-        state.withLock { state in
-            defer { state.asked = [] }
-            return state.asked
-        }
+    /// The tables that were asked for.
+    var asked: Set<TableName> { state.withLock { $0.asked } }
+
+    /// Forgets tables that were asked for, once that is noted elsewhere.
+    func forget(_ noted: Set<TableName>) {
+        state.withLock { $0.asked.subtract(noted) }
     }
 
     /// Puts former tables back, where none of the new ones is there.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The stream: a reader on its own thread, the sink on this one, a bounded queue between them.
+// The stream: a reader on its own thread (StreamSession), the sink on this one, a bounded queue
+// between them.
 
 import ChangeModel
 import LibPQ
@@ -25,8 +26,9 @@ extension TaskRunner {
         if checkpoint.snapshot == .complete, try keepsFormerTables(&run, on: control) {
             return .stopped
         }
-        var start = try forget(checkpoint, in: sink, control: control)
-        if start.snapshot == .complete {
+        let publicationOID = try samePublication(as: checkpoint, on: control)
+        var start = try forget(checkpoint, in: sink, run: &run, control: control)
+        if start.snapshot == .complete, run.partCommit == nil {
             run.checkpoint = start
             start = try beginAddition(sink: sink, run: &run, control: control) ?? start
         }
@@ -35,22 +37,17 @@ extension TaskRunner {
             selection: options.tables,
             on: control
         )
-        start.relations = watch.baseline.relations
+        if run.partCommit == nil { start.relations = watch.baseline.relations }
         for notice in watch.baseline.notices { log.notice("\(notice)") }
-        start.publicationOID = try samePublication(as: start, on: control)
+        start.publicationOID = publicationOID
         start.timeline = facts.timeline
-        do {
-            try ensurePublication(for: watch.baseline, on: control)
-        } catch let error as WalrelayError where error.code == "publication.gap" {
-            // A table that was dropped just now left the publication with it: the monitor's case.
-            if try watch.look(on: control).losses.isEmpty { throw error }
-        }
+        if run.partCommit == nil { try ensurePublication(for: watch, on: control) }
         let session = try StreamSession(
             start: start,
             primary: facts.primary,
             provisional: run.isBaselineProvisional,
             acceptedNames: watch.baseline.acceptedNames,
-            takesUncopied: sink.showsUnfinishedSnapshots,
+            takesUncopied: sink.showsRowsAtOnce,
             until: until,
             types: Self.types(of: start.relations, known: start.types, on: control),
             statusInterval: Self.statusInterval(on: control),
@@ -120,26 +117,36 @@ extension TaskRunner {
 
     /// The publication as the baseline needs it; nothing is changed before a refusal is decided.
     private func ensurePublication(
-        for baseline: SchemaBaseline,
+        for watch: CatalogWatch,
         on control: borrowing Connection
     ) throws {
-        guard baseline.losses.isEmpty else { return }
-        let wanted = Set(baseline.relations.map(\.oid))
+        guard watch.baseline.losses.isEmpty else { return }
+        let wanted = Set(watch.baseline.relations.map(\.oid))
         let tables = try SourceCatalog.tables(options.tables, measured: false, on: control)
-        try ensurePublication(
-            of: tables.filter { wanted.contains($0.relation.oid) },
-            isUnderWay: true,
-            on: control
-        )
+        do {
+            try ensurePublication(
+                of: tables.filter { wanted.contains($0.relation.oid) },
+                isUnderWay: true,
+                on: control
+            )
+        } catch let error as WalrelayError where error.code == "publication.gap" {
+            // A table that was dropped just now left the publication with it: the monitor's case.
+            if try watch.look(on: control).losses.isEmpty { throw error }
+        }
     }
 
     /// Takes the tables that the settings do not take any more out of the checkpoint, before they
     /// leave the publication: what is written to them from then on never comes.
+    ///
+    /// Put off, in `partCommit`, while the sink has a part of a transaction: that comes again, and
+    /// has to have as many changes as before.
     private func forget(
         _ checkpoint: Checkpoint,
         in sink: any Sink,
+        run: inout RunState,
         control: borrowing Connection
     ) throws -> Checkpoint {
+        run.partCommit = nil
         guard checkpoint.snapshot == .complete else { return checkpoint }
         let baseline = try CatalogWatch(
             known: checkpoint.relations,
@@ -149,6 +156,16 @@ extension TaskRunner {
         let taken = Set(baseline.relations.map(\.oid))
         let gone = checkpoint.relations.filter { !taken.contains($0.oid) }
         guard !gone.isEmpty, !taken.isEmpty else { return checkpoint }
+        if let part = sink.partCommit, part >= checkpoint.position {
+            run.partCommit = part
+            log.notice(
+                """
+                \(Prose.list(gone.map(\.qualifiedName))) is taken to the end of the transaction at \
+                \(part), of which the sink has a part
+                """
+            )
+            return checkpoint
+        }
         for notice in baseline.notices { log.notice("\(notice)") }
         var less = checkpoint
         less.relations.removeAll { !taken.contains($0.oid) }
@@ -165,9 +182,10 @@ extension TaskRunner {
     ) throws {
         let durable = run.checkpoint?.position ?? .zero
         while !isAdditionDue(&run, durable: durable) {
+            if goOnForAddition(&run, durable: durable) { return }
             if stop.isRequested { throw CancellationError() }
             board.beat(.sink)
-            if try writeCopied(run, durable: durable, to: sink) { continue }
+            if try writeCopied(&run, durable: durable, to: sink) { continue }
             run.arrived.wait(for: .milliseconds(100))
             try sink.idle()
             publish(sink.statistics)
@@ -190,13 +208,14 @@ extension TaskRunner {
             try turn.verify()
             let durable = session.position.durable
             let isStreaming = run.checkpoint?.snapshot == .complete
-            if stop.isRequested || isStreaming && isOutdated
+            let isPartWhole = run.partCommit.map { durable > $0 } ?? false
+            if stop.isRequested || isPartWhole || isStreaming && isOutdated
                 || isAdditionDue(&run, durable: durable)
             {
                 session.stop.request()
             }
             let isWaiting = gate.waitingCommit != nil
-            let wasCopied = try writeCopied(run, durable: durable, to: sink)
+            let wasCopied = try writeCopied(&run, durable: durable, to: sink)
             if monitor.refusal(durable: session.position.durable) != nil { session.stop.request() }
             let patience: Duration = wasCopied ? .zero : .milliseconds(100)
             guard let batch = session.queue.next(within: patience) else {
@@ -267,102 +286,5 @@ extension TaskRunner {
         let timeout = row.integer(0, 0) ?? 0
         guard timeout > 0 else { return .seconds(10) }
         return min(.seconds(10), max(.milliseconds(50), .milliseconds(timeout / 4)))
-    }
-}
-
-/// The reader's side of a stream that is running.
-struct StreamSession {
-    let queue: BatchQueue
-    let position: StreamPosition
-    /// One that is filled, one that waits, one that is written, one to spare: `batch.bytes` bounds
-    /// what all of them hold together.
-    static let batchesInFlight = 4
-
-    /// Ends this stream, and not the task.
-    let stop: StopSignal
-    private let worker: Worker<StreamEnding>
-
-    init(
-        start: Checkpoint,
-        primary: Primary?,
-        provisional: Bool,
-        acceptedNames: [UInt32: TableName],
-        takesUncopied: Bool,
-        until: LSN?,
-        types: TypeCatalog,
-        statusInterval: Duration,
-        arrived: Wakeup,
-        runner: TaskRunner
-    ) throws {
-        let options = runner.options
-        let queue = BatchQueue(
-            capacity: 1,
-            arrived: arrived,
-            pressure: runner.board.backPressure
-        )
-        let position = StreamPosition(start: start.position, wakeup: queue.consumerMoved)
-        let stop = StopSignal()
-        (self.queue, self.position, self.stop) = (queue, position, stop)
-        let limits = runner.live.batchLimits.current
-        var stream = StreamOptions(
-            slot: options.slot,
-            publication: options.publication,
-            batchRows: limits.rows,
-            batchBytes: limits.bytes,
-            batchDelay: limits.delay,
-            until: until,
-            statusInterval: statusInterval
-        )
-        stream.primary = primary
-        stream.liveLimits = runner.live.batchLimits
-        let (board, log) = (runner.board, runner.log)
-        var policy = options.policy
-        policy.acceptedNames = acceptedNames
-        policy.takesUncopied = takesUncopied
-        worker = Worker(named: "reader") { [policy, stream] in
-            board.begin(.reader)
-            defer {
-                queue.finish()
-                board.end(.reader)
-            }
-            let assembler = BatchAssembler(
-                checkpoint: start,
-                isBaselineProvisional: provisional,
-                policy: policy,
-                types: types,
-                gate: runner.gate,
-                resolveTypes: { oids in
-                    let connection = try Connection.open(options.source.for(.catalog), stop: stop)
-                    return try SourceCatalog.types(oids, on: connection)
-                },
-                nameType: { runner.nameType(of: $0, stop: stop) }
-            )
-            var reader = try StreamReader(
-                options: stream,
-                parameters: options.source,
-                assembler: assembler,
-                queue: queue,
-                position: position,
-                stop: stop,
-                log: log,
-                beat: { board.beat(.reader) }
-            )
-            // Not before: until the server streams, the slot may be another session's.
-            if start.snapshot == .complete { runner.enter(.streaming, lsn: start.position) }
-            return try reader.run()
-        }
-    }
-
-    /// Waits for the reader's end and returns or throws what came of it.
-    func join(beat: () -> Void) throws -> StreamEnding {
-        try worker.join(beat: beat)
-    }
-
-    /// Ends the reader after the sink has failed, whatever it is about to say.
-    func abandon(beat: () -> Void) {
-        stop.request()
-        queue.finish()
-        while queue.next(within: .zero) != nil {}
-        _ = try? worker.join(beat: beat)
     }
 }

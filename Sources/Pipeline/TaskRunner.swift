@@ -113,9 +113,13 @@ public final class TaskRunner: Sendable {
         }
         while !stop.isRequested {
             do {
-                takeOptions(&run)
+                try takeOptions(&run, &sink)
                 if !run.isChecked { enter(.checking) }
-                try takeTurn(&run, retry: &retry)
+                if !turn.isHeld {
+                    // Whoever has had the turn meanwhile has moved what this run knows of the sink.
+                    try letGo(of: &sink, &run)
+                    try takeTurn(&run, retry: &retry)
+                }
                 let control = try connect()
                 if sink == nil { try watchSlot(run, on: control) }
                 let ready = try sink ?? makeSink(supervisor)
@@ -123,12 +127,6 @@ public final class TaskRunner: Sendable {
                 sink = ready
                 let ending = try attempt(sink: ready, run: &run, control: control, retry: &retry)
                 if ending == .finished { return }
-                if isOutdated { abandonAddition(&run, sink: ready) }
-                // Other tables may have other names there.
-                if isOutdated, ready.keepsCheckpoint {
-                    sink = nil
-                    try ready.close()
-                }
             } catch {
                 supervisor.sinkFailed()
                 slots.holdToBudget()
@@ -156,11 +154,23 @@ public final class TaskRunner: Sendable {
     }
 
     /// Takes the options that are in force for the attempt that begins.
-    private func takeOptions(_ run: inout RunState) {
+    private func takeOptions(_ run: inout RunState, _ sink: inout (any Sink)?) throws {
         let now = live.snapshot
         frozen.withLock { $0 = now }
-        if run.version != now.streamVersion { run.mayAdd = true }
+        let isOutdated = run.version != now.streamVersion
+        if isOutdated { run.mayAdd = true }
         run.version = now.streamVersion
+        // Other tables may have other names there.
+        if isOutdated || run.mustReopen { try letGo(of: &sink, &run) }
+        run.mustReopen = false
+    }
+
+    /// Gives up an addition, and what is known of a sink that can say it itself.
+    private func letGo(of sink: inout (any Sink)?, _ run: inout RunState) throws {
+        abandonAddition(&run, sink: sink)
+        guard let former = sink, former.keepsCheckpoint else { return }
+        sink = nil
+        try former.close()
     }
 
     private func prepare(_ sink: any Sink, isNew: Bool, run: inout RunState) throws {
@@ -282,6 +292,12 @@ struct RunState {
     var mayAdd = true
     /// When that is tried again by itself.
     var addAgainAt: ContinuousClock.Instant?
+    /// Whether the publication got tables that the slot is older than.
+    var mustSettle = false
+    /// The end of a transaction up to which the tables stay as they were.
+    var partCommit: LSN?
+    /// Whether the sink is to be opened anew, after a failure that did not end the task.
+    var mustReopen = false
     /// Which settings the stream runs under.
     var version = 0
     /// Rings for batches, of the stream and of an addition.

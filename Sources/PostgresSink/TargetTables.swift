@@ -73,13 +73,9 @@ final class TargetTables {
         on session: TargetSession
     ) throws {
         try inspect(relations, types: types, checkpoint: checkpoint, on: session)
-        let known = Set(checkpoint?.relations.map(\.oid) ?? [])
         let claims = try TableClaims(task: options.task, on: session.connection)
-        try FilledTables(options: options, naming: naming, claims: claims).refuse(
-            // Without snapshots a new table has the changes from now on, and none of its rows.
-            relations.filter { options.takesSnapshot || known.contains($0.oid) },
-            on: session.connection
-        )
+        try FilledTables(options: options, naming: naming, claims: claims)
+            .refuse(relations, on: session.connection)
     }
 
     /// While a failover is under way the old primary may come back before the new one has its

@@ -82,6 +82,15 @@ extension BatchAssembler {
         throw StreamFault.malformed("a row without the key by which its table is copied", at: lsn)
     }
 
+    /// Whether no change of a table counts in the present transaction, and its rows will be read
+    /// later, as what they look like then.
+    ///
+    /// Not while a snapshot is gone on with: that holds the tables against those it has begun with.
+    func isLeftOut(_ oid: UInt32) -> Bool {
+        checkpoint.snapshot == .complete
+            && filters[oid]?.verdict(committedAt: transaction.commitLSN) == .leaveOut
+    }
+
     /// Whether a TRUNCATE concerns what is copied of a table.
     func concernsCopied(truncateOf oid: UInt32) -> Bool {
         filters[oid].map { filter in

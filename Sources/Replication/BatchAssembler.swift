@@ -351,8 +351,11 @@ public struct BatchAssembler {
         }
         var relation = described
         relation.primaryKey = known.primaryKey
-        let isFirst = state == .taking && provisional.remove(relation.oid) != nil
-        switch isFirst ? .none : SchemaGuard.compare(known, relation, nameType: nameType) {
+        // What is left out may look like anything: the rows to come look like `known`.
+        let isTaken = state == .taking && !isLeftOut(relation.oid)
+        let isFirst = isTaken && provisional.remove(relation.oid) != nil
+        let isCompared = !isFirst && (isTaken || state == .skipping)
+        switch isCompared ? SchemaGuard.compare(known, relation, nameType: nameType) : .none {
         case .none: break
         case .columnsAdded(let columns):
             let names = columns.map { "\"\($0.name)\"" }.joined(separator: ", ")
@@ -382,7 +385,7 @@ public struct BatchAssembler {
         filters[relation.oid]?.describe(relation)
         cache.set(version, of: relation.oid)
         look(at: relation.oid)
-        if state == .taking, baseline[relation.oid] != relation {
+        if isTaken, baseline[relation.oid] != relation {
             baseline[relation.oid] = relation
             baselineChanged = true
         }

@@ -48,12 +48,6 @@ struct CopyFilter {
         keyIndex = relation.columns.firstIndex { $0.$name == ExactText(column) }
     }
 
-    /// Whether a change has to be looked at for its rows, once its commit is known to be late
-    /// enough.
-    var needsKeys: Bool {
-        if case .keys = copy.progress { true } else { false }
-    }
-
     /// What becomes of a change without a look at its rows; `nil` where that does not say it.
     func verdict(committedAt commitLSN: LSN) -> Verdict? {
         if commitLSN < copy.point { return .leaveOut }

@@ -184,19 +184,6 @@ private final class SlotCreationWatch: Sendable {
         stop: StopSignal
     ) throws -> String {
         let connection = try Connection.open(parameters.for(.monitor), stop: stop)
-        // Who has a transaction's number is in pg_locks for every role; the rest of what
-        // pg_stat_activity knows of others needs pg_monitor.
-        let rows = try connection.query(
-            """
-            SELECT pg_catalog.string_agg(pg_catalog.concat('pid ', a.pid, ' (', a.usename, ', '
-                || a.state, ', open for '
-                || pg_catalog.date_trunc('second', pg_catalog.now() - a.xact_start), ')'), ', ')
-            FROM pg_catalog.pg_stat_activity a
-            WHERE a.pid IN (SELECT l.pid FROM pg_catalog.pg_locks l
-                WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.granted)
-            AND a.pid <> \(pid)
-            """
-        )
-        return rows.text(0, 0)
+        return try OpenTransactions.holders(besides: pid, on: connection)
     }
 }

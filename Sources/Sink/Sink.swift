@@ -136,6 +136,12 @@ public protocol Sink: AnyObject {
     /// says where its snapshot was taken; one of this kind also where no slot will be there.
     var showsUnfinishedSnapshots: Bool { get }
 
+    /// The commit of a transaction of which the last checkpoint counts a part, by the number of its
+    /// changes; `nil` where it counts whole ones only.
+    ///
+    /// Until the position has passed it, what is left out of the stream must stay the same.
+    var partCommit: LSN? { get }
+
     /// What the sink has done since it was opened.
     var statistics: SinkStatistics { get }
 }
@@ -190,6 +196,9 @@ extension Sink {
 
     /// False: what is not committed is not seen.
     public var showsUnfinishedSnapshots: Bool { false }
+
+    /// None: a transaction is committed as a whole.
+    public var partCommit: LSN? { nil }
 
     /// True: nearly all sinks do.
     public var keepsCheckpoint: Bool { true }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What can go wrong with a snapshot, as the operator is told it. What another snapshot mends is
-// transient: the pipeline throws away what was copied and begins anew.
+// transient: the pipeline takes one, and copies what of the former one does not count (decisions
+// 0012, 0016 and 0017).
 
 import ChangeModel
 import LibPQ

@@ -95,6 +95,34 @@ extension Acceptance {
             try await task.end()
         }
 
+        @Test(.timeLimit(.minutes(3)))
+        func `a row that the target refuses keeps out its table and no other`() async throws {
+            var task = try await CopyTask.sharing("add_refused", sql: AdditionLoad.tables)
+            task = try task.with(target: ["ifNotEmpty: merge"], tables: ["public.a"])
+            try await task.target(
+                "CREATE TABLE b (id int PRIMARY KEY, v text, w text, CHECK (id <> 19000))"
+            )
+            let daemon = try task.start()
+            try await task.relay.waitForPhase("streaming", of: daemon)
+            try task.relay.reload(daemon, include: ["public.a", "public.b"])
+            try await daemon.waitForLog("tables are not added")
+            // What mends it is no reason to stop either.
+            try await task.target(
+                "ALTER TABLE b DROP CONSTRAINT b_id_check; ALTER TABLE b DROP w"
+            )
+            try await task.source("ALTER TABLE b DROP w; UPDATE b SET v = 'on' WHERE id = 1")
+            try await task.source("INSERT INTO a VALUES (500, 'on')")
+            try await daemon.until(.seconds(30), "the other table goes on") {
+                try await task.target("SELECT v FROM a WHERE id = 500") == "on"
+            }
+            try task.relay.reload(daemon, include: ["public.b", "public.a"])
+            try await daemon.waitForLog("added public.b")
+            #expect(try await daemon.stop() == .code(0))
+            try await task.runUntilNow()
+            #expect(try await task.differences() == [])
+            try await task.end()
+        }
+
         // MARK: Files
 
         @Test(.timeLimit(.minutes(3)))

@@ -219,6 +219,36 @@ extension Acceptance {
         }
 
         @Test(.timeLimit(.minutes(2)))
+        func `a table under the name of one that was renamed waits for it`() async throws {
+            let task = try await task()
+            try task.include(["public.a", "public.b"])
+            try await task.runUntilNow()
+            try task.cluster.psql(
+                """
+                ALTER TABLE a RENAME TO a_old;
+                CREATE TABLE a (id int PRIMARY KEY, v text);
+                INSERT INTO a VALUES (1, 'new');
+                INSERT INTO a_old VALUES (501, 'before');
+                """
+            )
+            let refused = try task.start(["--until", "now"])
+            #expect(try await refused.wait() == .code(65))
+            #expect(refused.stderr.contains("a_old"), "\(refused.stderr)")
+            // What is written until somebody has read that is not lost.
+            try task.cluster.psql("INSERT INTO a_old VALUES (502, 'after')")
+            try task.include(["public.a", "public.a_old", "public.b"])
+            let next = try await task.runUntilNow()
+            #expect(next.stderr.contains("code=snapshot.name_in_use"), "\(next.stderr)")
+            let last = try await task.runUntilNow()
+            #expect(last.stderr.contains("added public.a"), "\(last.stderr)")
+            let seen = try task.events.events().map {
+                "\($0.op) \($0.table) \($0.after?["v"]?.text ?? "")"
+            }
+            #expect(seen.contains("c public.a_old before") && seen.contains("c public.a_old after"))
+            #expect(seen.last == "r public.a new")
+        }
+
+        @Test(.timeLimit(.minutes(2)))
         func `without snapshots a table is added from now on`() async throws {
             let task = try await task(more: "snapshot: { mode: never }")
             let daemon = try task.start()
@@ -247,6 +277,7 @@ final class OpenTransaction: Sendable {
             "-qAt", "-h", cluster.host, "-p", "\(cluster.port)", "-U", cluster.superuser,
             "postgres",
         ]
+        process.environment = cluster.version.environment
         process.standardInput = pipe
         process.standardOutput = FileHandle.nullDevice
         try process.run()

@@ -186,5 +186,45 @@ extension Acceptance {
             #expect(try await task.checkpoint()?["partial"] == nil)
             #expect(try await task.differences(["public.t": ["id"]]) == [])
         }
+
+        @Test(
+            .timeLimit(.minutes(3)),
+            .enabled(if: TestKnob.hasFailpoints, "it has to be slow on purpose")
+        )
+        func `a table that goes stays for a transaction of which a part is there`() async throws {
+            let cluster = try await PostgresCluster.start()
+            for name in ["t", "u"] {
+                try cluster.psql("CREATE TABLE \(name) (id int PRIMARY KEY)")
+            }
+            let task = try KafkaTask(
+                cluster,
+                try await KafkaBroker.start(),
+                name: "leaving",
+                kafka: [Self.age],
+                more: "batch: { rows: 1000 }"
+            )
+            try await task.runUntilNow()
+            try await task.sql(
+                """
+                BEGIN;
+                INSERT INTO u SELECT generate_series(1, 100);
+                INSERT INTO t SELECT generate_series(1, 20000);
+                INSERT INTO u SELECT generate_series(101, 200);
+                COMMIT;
+                """
+            )
+            let daemon = try task.start(pause: "sink.before_write=250ms")
+            try await daemon.until(.seconds(30), "a part of the transaction") {
+                try await task.checkpoint()?["partial"] != nil
+            }
+            daemon.kill(SIGKILL)
+            try await daemon.wait()
+            try task.relay.include(["public.t"])
+            let last = try await task.runUntilNow()
+            #expect(last.stderr.contains("taken to the end of the transaction"), "\(last.stderr)")
+            #expect(try await task.differences(["public.t": ["id"], "public.u": ["id"]]) == [])
+            try await task.runUntilNow()
+            #expect(try cluster.psql("SELECT tablename FROM pg_publication_tables") == "t")
+        }
     }
 }

@@ -142,7 +142,7 @@ import Testing
             var request = HTTPRequest(method: "POST", path: HealthRoutes.snapshot, host: "[::1]")
             request.authorization = authorization
             request.tables = "public.a"
-            return HealthRoutes(board: board, access: access, ask: { _ in })
+            return HealthRoutes(board: board, access: access, ask: { _ in true })
                 .reply(to: request).code
         }
         #expect(code(HTTPAccess()) == 403)

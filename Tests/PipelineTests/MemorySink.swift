@@ -77,6 +77,8 @@ final class MemoryStore: Sendable {
     let hasLanes: Bool
     /// Rows of a snapshot are durable, and seen, as soon as they are written.
     let showsUnfinishedSnapshots: Bool
+    /// Where a transaction commits of which a part is said to be there.
+    let part = Mutex<LSN?>(nil)
     /// A snapshot may be begun over a finished one, as `--resnapshot` does.
     let mayBeginAnew: Bool
     /// While set, `write` and a lane's `take` wait as a full disk or a slow reader would make them.
@@ -141,6 +143,8 @@ final class MemorySink: Sink {
     private let supervisor: any SinkSupervisor
     private var pending: [MemoryEvent] = []
     private var committable = 0
+    /// Rows that were copied beside the stream.
+    private var copied: [MemoryEvent] = []
     private(set) var statistics = SinkStatistics()
 
     init(_ store: MemoryStore, _ supervisor: any SinkSupervisor) {
@@ -150,6 +154,7 @@ final class MemorySink: Sink {
 
     var keepsCheckpoint: Bool { store.keepsCheckpoint }
     var showsUnfinishedSnapshots: Bool { store.showsUnfinishedSnapshots }
+    var partCommit: LSN? { store.part.withLock { $0 } }
 
     func open() throws -> Checkpoint? {
         try store.reach(.open)
@@ -228,6 +233,22 @@ final class MemorySink: Sink {
         committable = 0
         try store.reach(.afterCommit)
     }
+
+    func writeCopied(_ batch: borrowing ChangeBatch) throws {
+        try store.reach(.write)
+        if keepsCheckpoint {
+            copied += batch.events
+        } else {
+            store.show(batch.events)
+        }
+    }
+
+    func endCopy() throws {
+        store.complain("a copy ends beside changes", if: !pending.isEmpty)
+        (pending, committable, copied) = (copied, copied.count, [])
+    }
+
+    func abandonCopy() { copied = [] }
 
     func idle() throws { try store.reach(.idle) }
 

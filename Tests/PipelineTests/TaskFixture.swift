@@ -15,7 +15,7 @@ final class TaskFixture: Sendable {
     let store: MemoryStore
     let board = StatusBoard(task: "t", version: "0", sinkKind: "memory")
     let stop = StopSignal()
-    private let options: TaskOptions
+    let live: LiveOptions
     private let outcome = Mutex<Result<Void, any Error>?>(nil)
 
     /// A task that begins at once, on a thread of its own.
@@ -38,7 +38,7 @@ final class TaskFixture: Sendable {
         options.batchDelay = .milliseconds(5)
         options.retryFor = .seconds(60)
         change(&options)
-        self.options = options
+        live = LiveOptions(options)
         startThread(named: "task") { [self] in
             let result = Result { try run() }
             outcome.withLock { $0 = result }
@@ -50,7 +50,7 @@ final class TaskFixture: Sendable {
     private func run() throws {
         let store = store
         let runner = TaskRunner(
-            options: options,
+            live: live,
             board: board,
             stop: stop,
             log: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }),

@@ -231,4 +231,35 @@ import Testing
         let result = try run(&together, near)
         #expect(result.checkpoint?.copy(of: 1).progress == keys((nil, 0), (5_000, 100_000)))
     }
+
+    @Test(arguments: [
+        TableCopy(oid: 1, point: .max), TableCopy(oid: 1, point: LSN(300)),
+        TableCopy(oid: 1, point: LSN(300), progress: .whole),
+    ])
+    func `a table may look like anything while its changes are left out`(
+        copy: TableCopy
+    ) throws {
+        var checkpoint = checkpoint(at: 100, [a])
+        checkpoint.copies = [copy]
+        var assembler = BatchAssembler(
+            checkpoint: checkpoint,
+            policy: StreamPolicy(),
+            types: TypeCatalog(),
+            resolveTypes: { _ in [] }
+        )
+        let former = relation(1, "a", ["v", "dropped since"])
+        try assembler.feed(
+            Messages.begin(commit: 200),
+            Messages.relation(former),
+            Messages.insert(1, row(5)),
+            Messages.commit(200, end: 210)
+        )
+        let batch = assembler.take()
+        #expect(batch.lines.isEmpty && batch.checkpoint?.relations == [a])
+        #expect(batch.checkpoint?.position == LSN(210))
+        guard copy.progress == .whole else { return }
+        // From the point on it has to look like what was copied.
+        try assembler.feed(Messages.begin(commit: 300))
+        #expect(throws: WalrelayError.self) { try assembler.feed(Messages.relation(former)) }
+    }
 }
