@@ -127,6 +127,17 @@ extension Acceptance {
             // The former primary comes back as if nothing had been, and is the first of the hosts.
             try await pair.primary.start()
             try pair.change(pair.primary, 5_000)
+            // The watch over the slot comes to it, and judges nothing there.
+            try pair.primary.psql("SELECT pg_drop_replication_slot('\(pair.task.slot)')")
+            let watch = "FROM pg_stat_activity WHERE application_name LIKE '%orders monitor'"
+            try pair.standby.psql("SELECT pg_terminate_backend(pid) \(watch)")
+            var seen: Set<String> = []
+            try await daemon.until(.seconds(60), "it has come, gone and come again") {
+                seen.insert(try pair.primary.psql("SELECT max(pid) \(watch)"))
+                return seen.subtracting([""]).count > 2
+            }
+            try pair.change(pair.standby, 5_500)
+            try await pair.catchUp(daemon, to: pair.promoted)
             let pid = try pair.promoted.slot("active_pid")
             try pair.standby.psql("SELECT pg_terminate_backend(\(pid))")
             try await daemon.waitForLog("server.passed_over")
