@@ -19,8 +19,8 @@ struct SlotsDropCommand: AsyncParsableCommand {
             nor a physical one, nor a standby's copy of its primary's.
 
             A slot is stale when it is named di_slot_*, neither it nor its task is in use, and it \
-            is past every bound that is given. Without a bound it is stale after 24h. Up to PostgreSQL 16 the server \
-            does not know since when a slot is inactive: there --retained-more-than must be given.
+            is past every bound that is given. Without a bound it is stale after 24h. Up to \
+            PostgreSQL 16 the server does not know since when a slot is inactive: there --retained-more-than must be given.
 
             EXAMPLES
               walrelay slots drop orders --config orders.yaml

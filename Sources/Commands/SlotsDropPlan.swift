@@ -50,8 +50,8 @@ struct SlotsDropPlan: Sendable, Equatable {
 
     /// The slots of the named tasks.
     ///
-    /// Throws where one of them is in use, its task running or a standby's copy (exit 77), or where there is none
-    /// (exit 64): nothing is to be dropped then.
+    /// Throws where one of them is in use, its task is running, or it is a standby's copy (exit
+    /// 77), or where there is none (exit 64): nothing is to be dropped then.
     static func named(
         _ tasks: [String],
         among rows: [SlotRow],

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The names of tables in settings that were reloaded: what a start would refuse with an error leaves
-// a task that runs with the tables that it has, and is told.
+// The names of tables in settings that were reloaded: what a start would refuse with an error
+// leaves a task that runs with the tables that it has, and is told.
 
 import ChangeModel
 import LibPQ

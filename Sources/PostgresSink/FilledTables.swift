@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Rows that tables of the target hold before theirs are copied: refused, taken away or merged into,
-// as the settings say. Those that this task has written are its own to take away; to be merged into,
-// they too need a key, or each of them would stand twice.
+// as the settings say. Those that this task has written are its own to take away; to be merged
+// into, they too need a key, or each of them would stand twice.
 
 import ChangeModel
 import LibPQ
