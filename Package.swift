@@ -109,10 +109,10 @@ let package = Package(
         tests("LibPQ", ["Certificates", "Support"]),
         tests("LibRDKafka", ["Support", logging]),
         tests("ChangeModel"),
-        tests("PgOutput", ["ChangeModel"], exclude: ["Corpus"]),
+        tests("PgOutput", ["ChangeModel", "Support"], exclude: ["Corpus"]),
         tests("Replication", ["ChangeModel", "PgOutput", "LibPQ", "Support", logging]),
         tests("Snapshot", ["ChangeModel", "LibPQ", "Replication", "Sink", "Support"]),
-        tests("Sink", ["ChangeModel"]),
+        tests("Sink", ["ChangeModel", "Support"]),
         tests("NDJSONSink", ["ChangeModel", "Sink", "Support"]),
         tests(
             "PostgresSink",

@@ -74,16 +74,18 @@ struct ReloadService: Service {
             return refuse(error)
         }
         var reload = SettingsReload(from: settings.current, to: read)
-        takeHTTP(&reload)
+        let next: TaskOptions
         do {
-            let next = try reload.settings.taskOptions(live: settings)
-            settings.replace(reload.settings)
-            output.format = reload.settings.log.format == .json ? .json : .text
-            output.level = Logger.Level(rawValue: reload.settings.log.level.rawValue) ?? .info
-            options.replace(next)
+            next = try reload.settings.taskOptions(live: settings)
         } catch {
             return refuse(error)
         }
+        // From here on nothing refuses the whole.
+        takeHTTP(&reload)
+        settings.replace(reload.settings)
+        output.format = reload.settings.log.format == .json ? .json : .text
+        output.level = Logger.Level(rawValue: reload.settings.log.level.rawValue) ?? .info
+        options.replace(next)
         for warning in reload.settings.warnings { log.warning("\(warning)") }
         for name in reload.waiting {
             log.warning("\(name) changed: takes effect with the next start")

@@ -37,6 +37,8 @@ struct SlotRow: Sendable, Equatable {
     var synced: Bool?
     /// The task's publication; nil where there is none, and where it would be in another database.
     var publication: String?
+    /// Who runs the task, whether the slot is in use or not: not while tables are copied.
+    var holder: TaskHolder?
     /// Whether the slot belongs to the database that was asked, so that a publication would show.
     var isOfThisDatabase = true
 
@@ -51,10 +53,20 @@ extension SlotRow {
     static func all(on connection: borrowing Connection) throws(PostgresError) -> [SlotRow] {
         let slots = try SlotState.all(on: connection)
         let published = try Publication.tasks(on: connection)
+        let holders = try TaskHolders(on: connection)
         let database = try connection.query("SELECT pg_catalog.current_database()").text(0, 0)
         let knowsCopies = connection.serverVersion >= 170_000
         return slots.filter { $0.type == "logical" }.map { state in
-            SlotRow(state, published: published, database: database, knowsCopies: knowsCopies)
+            var row = SlotRow(
+                state,
+                published: published,
+                database: database,
+                knowsCopies: knowsCopies
+            )
+            if let task = row.task, let home = row.database {
+                row.holder = holders.holder(of: task, in: home)
+            }
+            return row
         }.sorted { left, right in
             let (leftBytes, rightBytes) = (left.retainedBytes ?? -1, right.retainedBytes ?? -1)
             return leftBytes == rightBytes ? left.slot < right.slot : leftBytes > rightBytes

@@ -15,11 +15,11 @@ struct SlotsDropCommand: AsyncParsableCommand {
         abstract: "Drop the slots of named tasks, or those that were left behind.",
         discussion: """
             The changes since a slot's position are gone with it: its task begins anew, with a \
-            new snapshot. A slot that is in use is never dropped, nor a physical one, nor a \
-            standby's copy of its primary's.
+            new snapshot. A slot that is in use is never dropped, nor one whose task runs, \
+            nor a physical one, nor a standby's copy of its primary's.
 
-            A slot is stale when it is named di_slot_*, is not in use, and is past every bound \
-            that is given. Without a bound it is stale after 24h. Up to PostgreSQL 16 the server \
+            A slot is stale when it is named di_slot_*, neither it nor its task is in use, and it \
+            is past every bound that is given. Without a bound it is stale after 24h. Up to PostgreSQL 16 the server \
             does not know since when a slot is inactive: there --retained-more-than must be given.
 
             EXAMPLES

@@ -50,7 +50,7 @@ struct SlotsDropPlan: Sendable, Equatable {
 
     /// The slots of the named tasks.
     ///
-    /// Throws where one of them is in use or a standby's copy (exit 77), or where there is none
+    /// Throws where one of them is in use, its task running or a standby's copy (exit 77), or where there is none
     /// (exit 64): nothing is to be dropped then.
     static func named(
         _ tasks: [String],
@@ -78,6 +78,7 @@ struct SlotsDropPlan: Sendable, Equatable {
             }
             if row.synced ?? false { throw Slot.synced(row.slot) }
             if row.active { throw Slot.active(row.slot, pid: row.activePID) }
+            if let holder = row.holder { throw TaskLock.running(task, holder) }
             items.append(
                 Item(
                     task: task,

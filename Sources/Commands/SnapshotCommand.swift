@@ -163,7 +163,9 @@ extension StatusAddress {
                 exit: .unreachable,
                 "The running task does not take the wish (HTTP \(code)): "
                     + reason.trimmingCharacters(in: .whitespacesAndNewlines),
-                hint: "try again once `walrelay status` says streaming"
+                hint: code == 403
+                    ? "set http.tokenFile and reload, or stop the task: then the wish is noted"
+                    : "try again once `walrelay status` says streaming"
             )
         }
     }

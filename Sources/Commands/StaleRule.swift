@@ -4,11 +4,13 @@
 // with it, so each doubt keeps it:
 //
 //   not named di_slot_*, in use, or a standby's copy  kept
+//   its task is running                               kept
 //   --older-than (17+; 24h unless a bound is given)   inactive for less, or nobody knows: kept
 //   --retained-more-than (must be given below 17)     holds no more, or nobody knows: kept
 //   past every bound that is given             stale
 
 import ChangeModel
+import Replication
 
 /// The bounds of `slots drop --stale`.
 struct StaleRule: Sendable, Equatable {
@@ -60,6 +62,7 @@ struct StaleRule: Sendable, Equatable {
     func judge(_ row: SlotRow) -> Verdict {
         guard row.task != nil else { return kept("not one of walrelay's, which are di_slot_*") }
         if row.active { return kept("in use\(row.activePID.map { " by pid \($0)" } ?? "")") }
+        if let holder = row.holder { return kept("its task is running: \(holder.text)") }
         if row.synced ?? false { return kept("a copy of the primary's: it goes with that one") }
         var past: [String] = []
         if let olderThan {

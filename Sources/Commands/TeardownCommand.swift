@@ -73,12 +73,7 @@ private struct Teardown: Sendable {
         let slot = try SlotState.named(Slot.name(task: task), on: connection)
         if let slot, slot.isActive { throw Slot.active(slot.name, pid: slot.activePID) }
         guard let refusal = try TaskLock.take(task, on: connection) else { return }
-        throw WalrelayError(
-            "task.running",
-            exit: .prerequisite,
-            "The task \(task) is running: \(refusal.holder?.text ?? "a session of the source")",
-            hint: "stop it first, and its standby: systemctl stop walrelay@\(task)"
-        )
+        throw TaskLock.running(task, refusal.holder)
     }
 
     /// Drops everything, the slot first.

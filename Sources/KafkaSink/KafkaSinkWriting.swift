@@ -26,6 +26,7 @@ extension KafkaSink {
         guard !rest.isEmpty else { return }
         let link = try usable()
         Failpoint.hit(.beforeWrite)
+        try link.makeOwnTopics()
         _ = try begin(link)
         try link.sender.routes.select(batch.relations) { try route(of: $0, link) }
         if marks == nil {
@@ -166,6 +167,7 @@ extension KafkaSink {
     /// Makes a checkpoint durable with what was handed over.
     func put(_ checkpoint: Checkpoint, partial: PartialTransaction?) throws {
         let link = try usable()
+        try link.makeOwnTopics()
         let session = try begin(link)
         if let heartbeat, heartbeat.isDue { try beat(heartbeat, checkpoint.position, link) }
         if link.properties.transactionalID == nil { try session.flush() }

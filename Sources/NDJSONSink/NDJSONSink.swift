@@ -208,8 +208,12 @@ public final class NDJSONSink: Sink {
         owesRollback = false
     }
 
-    /// Forgets the copy; its files go with the next one, or the next start.
-    public func abandonCopy() { copied = nil }
+    /// Forgets the copy and removes its files; those that cannot be go with the next one.
+    public func abandonCopy() {
+        guard copied != nil else { return }
+        copied = nil
+        if let files { try? CopiedFiles.remove(from: files) }
+    }
 
     /// Cuts the files back to the last commit.
     public func rollback() throws {

@@ -48,6 +48,10 @@ public struct HTTPAccess: Sendable {
             || name.hasSuffix(".localhost") || localNames.contains(name)
     }
 
+    /// Whether whoever is answered may ask for work, too: not where anybody on a network could,
+    /// or a page of another site under a name of its own.
+    var allowsWishes: Bool { token != nil || localNames != nil }
+
     /// Looks at the header `Authorization`.
     func login(_ authorization: String?) -> Login {
         guard let token else { return .granted }

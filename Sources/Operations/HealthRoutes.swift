@@ -75,6 +75,9 @@ struct HealthRoutes: Sendable {
             reply.headers = [("Allow", "POST")]
             return reply
         }
+        guard access.allowsWishes else {
+            return .text(403, "only with a token (http.tokenFile), or on the loopback")
+        }
         guard !request.hasBody else { return .text(413, "no request has a body here") }
         guard let names = request.tables.flatMap({ [TableName](header: $0) }) else {
             return .text(400, "the header Walrelay-Tables does not name tables")

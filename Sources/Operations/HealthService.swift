@@ -144,8 +144,9 @@ private final class HTTPSeat: Sendable {
     }
 
     func take(listen: ListenAddress?, access: HTTPAccess) throws(WalrelayError) {
-        let isSame = state.withLock { $0.listen == listen }
-        let turn = isSame ? nil : Turn(socket: try Self.open(listen))
+        let (former, last) = state.withLock { ($0.listen, $0.waiting ?? $0.present) }
+        let turn =
+            former == listen ? nil : Turn(socket: try Self.open(listen, after: last?.socket))
         state.withLock { state in
             state.routes.access = access
             guard let turn else { return }
@@ -155,9 +156,22 @@ private final class HTTPSeat: Sendable {
         }
     }
 
-    private static func open(_ listen: ListenAddress?) throws(WalrelayError) -> ListeningSocket? {
+    private static func open(
+        _ listen: ListenAddress?,
+        after former: ListeningSocket? = nil
+    ) throws(WalrelayError) -> ListeningSocket? {
         guard let listen else { return nil }
-        return try ListeningSocket(listen)
+        guard let former, former.address.port == listen.port else {
+            return try ListeningSocket(listen)
+        }
+        // 127.0.0.1 and 0.0.0.0 have the port in common: the former is in the way itself.
+        former.pause()
+        do throws(WalrelayError) {
+            return try ListeningSocket(listen)
+        } catch {
+            _ = former.resume()
+            throw error
+        }
     }
 
     func end() {

@@ -45,6 +45,13 @@ final class ListeningSocket: Sendable {
 
     deinit { close(descriptor) }
 
+    /// Lets go of the port, for a socket that takes another address of it; connections that were
+    /// not accepted yet are reset.
+    func pause() { shutdown(descriptor, Int32(SHUT_RD)) }
+
+    /// Listens again after a pause; returns whether it does.
+    func resume() -> Bool { listen(descriptor, SOMAXCONN) == 0 }
+
     /// A socket that listens, or -1 with the reason in errno.
     private static func open(_ info: addrinfo) -> Int32 {
         let flags = Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)

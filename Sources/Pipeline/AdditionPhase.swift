@@ -102,9 +102,12 @@ extension TaskRunner {
     ) throws {
         let relations = lacking.map(\.relation)
         let known = Set(checkpoint.relations.map(\.oid))
-        try check(Set(relations.map(\.oid)), on: control)
+        // What the task has taken already is copied whatever the settings say of snapshots.
+        let new = Set(relations.map(\.oid)).subtracting(known)
+        let isCopied = relations.contains { !isBare($0.oid, checkpoint, new) }
+        try check(Set(relations.map(\.oid)), isCopied: isCopied, on: control)
         let types = try Self.types(of: relations, on: control)
-        try sink.inspect(relations, types: types.entries(for: relations))
+        try sink.inspectCopy(relations, types: types.entries(for: relations))
         try ensurePublication(
             of: tables,
             isUnderWay: true,
@@ -155,7 +158,7 @@ extension TaskRunner {
         }
         add(types.entries(for: all), to: &checkpoint)
         do {
-            if options.snapshot == .never { try sink.prepare(all, types: types.entries(for: all)) }
+            if !bare.isEmpty { try sink.prepare(bare, types: types.entries(for: bare)) }
             try commit(checkpoint, to: sink)
         } catch {
             throw AfterAdmission(cause: error)
@@ -248,9 +251,13 @@ extension TaskRunner {
     }
 
     /// The prerequisites of these tables only.
-    private func check(_ oids: Set<UInt32>, on control: borrowing Connection) throws {
+    private func check(
+        _ oids: Set<UInt32>,
+        isCopied: Bool,
+        on control: borrowing Connection
+    ) throws {
         var requirements = Requirements(task: options.task, tables: options.tables)
-        requirements.needsSnapshot = options.snapshot != .never
+        requirements.needsSnapshot = isCopied
         requirements.taken = oids
         let findings = try Prerequisites.check(requirements, on: control)
             .filter { $0.id.hasPrefix("table.") && $0.id != "table.new" }

@@ -22,7 +22,10 @@ extension TaskRunner {
     {
         let facts = try ServerFacts(on: control)
         note(facts)
-        if run.isChecked, facts.isStandby { throw Self.standbyInPlace(of: options) }
+        // A checkpoint says as well that the settings were right once.
+        if facts.isStandby, run.hasWorkedOrStoodBy || run.checkpoint?.goesOn ?? false {
+            throw Self.standbyInPlace(of: options)
+        }
         try turn.verify(options, on: control)
         try considerResnapshot(&run, facts: facts, control: control)
         if let checkpoint = run.checkpoint {
@@ -217,7 +220,7 @@ extension TaskRunner {
 
     /// A table that the checkpoint knows and that is gone is refused at its place in the stream,
     /// after everything that was committed before; a slot that somebody holds is waited for.
-    private func isLeftToStream(_ finding: Finding, known: [Relation]) -> Bool {
+    func isLeftToStream(_ finding: Finding, known: [Relation]) -> Bool {
         if finding.id == "slot.active" { return true }
         return finding.id == "table.missing"
             && known.contains { ExactText($0.qualifiedName) == ExactText(finding.subject) }

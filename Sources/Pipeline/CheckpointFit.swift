@@ -121,6 +121,19 @@ enum CheckpointFit {
         )
     }
 
+    /// The error of a slot that was lost while the sink could not be opened, which alone knows what
+    /// is lost with it.
+    static func lostUnseen(_ slot: String, _ state: SlotState?) -> WalrelayError {
+        let what = state.map(givenUp) ?? "The slot \(slot) does not exist any more"
+        return mismatch(
+            state == nil ? "slot.missing" : "slot.wal_lost",
+            "\(what): whatever the sink lacks is lost, and how much that is cannot be told, since "
+                + "the sink could not be opened",
+            "see to it that the sink can be opened, then walrelay run --config FILE, which says what "
+                + "is lost, or goes on where nothing is"
+        )
+    }
+
     /// Where no rows are asked for, there is no snapshot that makes good for a loss.
     private static let neverAfresh =
         "walrelay teardown --config FILE, and run: it begins with what is written from then on; "

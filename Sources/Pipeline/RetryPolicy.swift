@@ -30,6 +30,8 @@ public struct RetryPolicy: Sendable {
     }
 
     /// How long to wait after a failure; throws the error once the time is used up.
+    ///
+    /// One that is transient by itself ends with `unreachable`: another run may find it mended.
     public mutating func delay(
         after error: WalrelayError,
         now: ContinuousClock.Instant = .now
@@ -41,6 +43,7 @@ public struct RetryPolicy: Sendable {
         let left = limit - (now - since)
         guard left > .zero else {
             var final = error
+            if error.isTransient { final.exit = .unreachable }
             final.isTransient = false
             final.message += " (tried for \(limit), \(failures) times)"
             throw final

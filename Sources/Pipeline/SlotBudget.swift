@@ -89,8 +89,16 @@ struct RetentionJudge: Sendable {
     private var gauge = WALGauge()
     private var isWarning = false
     private var pastStop: (since: UInt64, retained: Int64)?
+    private var lastLook: UInt64 = 0
+
+    /// A look longer ago than this says nothing of the time between: nobody saw whether what is held
+    /// back became less.
+    static let longestGap: UInt64 = 10_000_000_000
 
     init(_ budget: SlotBudget) { self.budget = budget }
+
+    /// Gives what is past the stop its time anew.
+    mutating func giveTime() { pastStop = nil }
 
     /// What the status shows, and whether `SlotBudget.stop` has been passed for long enough.
     mutating func judge(
@@ -98,6 +106,8 @@ struct RetentionJudge: Sendable {
         at time: UInt64
     ) -> (status: TaskStatus.Retention, isOver: Bool) {
         gauge.note(wal: reading.wal, retained: reading.retained, at: time)
+        if time &- lastLook > Self.longestGap { giveTime() }
+        lastLook = time
         var status = TaskStatus.Retention()
         status.warningBytes = warningLevel(reading).map { Int(clamping: $0.bytes) }
         status.stopBytes = budget.stop.map { Int(clamping: $0) }

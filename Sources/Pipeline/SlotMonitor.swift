@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Looks at a task's slot every two seconds from its making to the end of the run, on a connection
-// of its own: also while tables are copied, while the sink stands still and between attempts, when
-// nobody else asks the server. It tells how far the slot is and what it holds back, and raises an
-// alarm where there is nothing left to wait for:
+// Looks at a task's slot every two seconds from the first connection to the end of the run, on a
+// connection of its own: also while tables are copied, while the sink stands still or cannot be
+// opened and between attempts, when nobody else asks the server. It tells how far the slot is and
+// what it holds back, and raises an alarm where there is nothing left to wait for:
 //
 //   the slot is gone, or the server has given it up       the changes since are lost
 //   it holds back more than slot.retainStop               it is to be dropped
@@ -23,14 +23,11 @@ final class SlotMonitor: Sendable {
         /// The slot, if it is still there, cannot serve the task.
         case unfit(SlotState?, ServerFacts)
         /// It holds back so many bytes, past what the settings allow.
-        case overBudget(Int64)
+        case overBudget(Int64, Primary)
     }
 
     private struct State: Sendable {
-        /// The system identifier of the server that has to have the slot.
-        var system: String?
-        /// Counts the calls that change `system`: a look that one falls into says nothing.
-        var epoch = 0
+        var demand = SlotDemand()
         var hasBegun = false
         var verdict: Verdict?
     }
@@ -56,25 +53,47 @@ final class SlotMonitor: Sendable {
     /// The verdict, which stays until it is dismissed.
     var verdict: Verdict? { state.withLock(\.verdict) }
 
-    /// Says that the slot is there from now on, and has to be: looking begins with the first call.
-    func expect(on facts: ServerFacts) {
+    /// The server that has to have the slot, where one has to.
+    var primary: Primary? { state.withLock(\.demand.primary) }
+
+    /// Begins to look, and to warn of what the slot holds back; without effect the second time.
+    func begin() {
         let isFirst = state.withLock { state in
             defer { state.hasBegun = true }
-            state.system = facts.systemIdentifier
-            state.epoch += 1
             return !state.hasBegun
         }
         if isFirst { startThread(named: "slot-monitor") { [self] in run() } }
     }
 
+    /// Says that the slot is there from now on, and has to be.
+    func expect(on primary: Primary) {
+        begin()
+        state.withLock { state in
+            let former = state.demand.epoch
+            state.demand.expect(on: primary)
+            if former != state.demand.epoch { forget(&state) }
+        }
+    }
+
+    /// Says that the task is at work, or about to be: what is held back has its time anew.
+    func giveTime() {
+        state.withLock { $0.demand.giveTime(patience: options.budget.patience, now: .now) }
+    }
+
+    /// Says that the task is kept from its work: what is held back counts from now on.
+    func holdToBudget() { state.withLock { $0.demand.holdToBudget(now: .now) } }
+
     /// Says that the slot may be gone for a good reason, and forgets what was found.
     func expectNothing() {
         state.withLock { state in
-            state.system = nil
-            state.epoch += 1
-            state.verdict = nil
-            alarm.store(false, ordering: .releasing)
+            state.demand.expectNothing()
+            forget(&state)
         }
+    }
+
+    private func forget(_ state: inout State) {
+        state.verdict = nil
+        alarm.store(false, ordering: .releasing)
     }
 
     /// Ends the looking.
@@ -86,11 +105,12 @@ final class SlotMonitor: Sendable {
         while !ended.isRequested {
             do {
                 let connection = try Connection.open(options.source.for(.monitor), stop: ended)
-                repeat {
-                    try look(on: connection, &watch)
+                while try look(on: connection, &watch) {
                     board.count { $0.isSourceUp = true }
                     failures = 0
-                } while !ended.sleep(for: Self.interval)
+                    if ended.sleep(for: Self.interval) { return }
+                }
+                ended.sleep(for: Self.interval)
             } catch {
                 failures += 1
                 if !ended.isRequested { board.count { $0.isSourceUp = false } }
@@ -100,29 +120,34 @@ final class SlotMonitor: Sendable {
         }
     }
 
+    /// False where the connection is at another server than the task.
+    ///
+    /// It may be an old primary that still runs, or another cluster that the address led to for a
+    /// while: nothing of it is shown.
     private func look(
         on connection: borrowing Connection,
         _ watch: inout RetentionWatch
-    ) throws {
-        let before = state.withLock { ($0.system, $0.epoch) }
+    ) throws -> Bool {
+        let before = state.withLock(\.demand)
         let facts = try ServerFacts(on: connection)
+        if let primary = before.primary, primary != facts.primary { return false }
         let slot = try SlotState.named(options.slot, on: connection)
-        let judged = slot.flatMap { watch.look(at: $0, facts, log: log) }
+        let judged = slot.flatMap { watch.look(at: $0, facts, epoch: before.epoch, log: log) }
         show(slot, facts, judged?.status)
-        // Old primaries and other clusters that an address leads to for a while are not judged.
-        guard before.0 == facts.systemIdentifier, !facts.isStandby else { return }
+        guard let primary = before.primary else { return true }
         let verdict: Verdict? =
             if slot?.isLost ?? true {
                 .unfit(slot, facts)
-            } else if judged?.isOver ?? false {
-                .overBudget(slot?.retainedBytes ?? 0)
+            } else if before.isHeldToBudget, judged?.isOver ?? false {
+                .overBudget(slot?.retainedBytes ?? 0, primary)
             } else { nil }
-        guard let verdict else { return }
+        guard let verdict else { return true }
         state.withLock { state in
-            guard state.epoch == before.1 else { return }
+            guard state.demand.epoch == before.epoch else { return }
             state.verdict = state.verdict ?? verdict
             alarm.store(true, ordering: .releasing)
         }
+        return true
     }
 
     private func show(_ slot: SlotState?, _ facts: ServerFacts, _ retention: TaskStatus.Retention?)
@@ -146,10 +171,48 @@ final class SlotMonitor: Sendable {
     }
 }
 
+/// What is demanded of a slot: where it has to be, and whether what it holds back counts.
+struct SlotDemand: Sendable {
+    /// The server that has to have the slot.
+    private(set) var primary: Primary?
+    /// Counts the changes: a look that one falls into says nothing, and what is past the stop has
+    /// its time anew.
+    private(set) var epoch = 0
+    /// Since when what is held back counts: not while the sink is being opened for the first time.
+    private var heldSince: ContinuousClock.Instant?
+
+    var isHeldToBudget: Bool { heldSince != nil }
+
+    mutating func expect(on primary: Primary) {
+        guard primary != self.primary else { return }
+        self = SlotDemand(epoch: epoch + 1)
+        self.primary = primary
+    }
+
+    mutating func expectNothing() { self = SlotDemand(epoch: epoch + 1) }
+
+    mutating func holdToBudget(now: ContinuousClock.Instant) {
+        guard heldSince == nil else { return }
+        (heldSince, epoch) = (now, epoch + 1)
+    }
+
+    /// Not again before it would have been over: a sink that can be opened, and fails each time it
+    /// is written to, would have time without an end.
+    mutating func giveTime(patience: Duration, now: ContinuousClock.Instant) {
+        if let heldSince, now - heldSince < patience * 2 { return }
+        (heldSince, epoch) = (now, epoch + 1)
+    }
+
+    init() {}
+
+    private init(epoch: Int) { self.epoch = epoch }
+}
+
 /// From looks at a slot to what is shown and logged of what it holds back.
 private struct RetentionWatch {
     private var judge: RetentionJudge
     private var notices = RetentionNotices()
+    private var epoch = 0
 
     init(_ budget: SlotBudget) { judge = RetentionJudge(budget) }
 
@@ -157,10 +220,13 @@ private struct RetentionWatch {
     mutating func look(
         at slot: SlotState,
         _ facts: ServerFacts,
+        epoch: Int,
         log: Logger
     ) -> (status: TaskStatus.Retention, isOver: Bool)? {
         guard let retained = slot.retainedBytes, !slot.isLost else { return nil }
         let now = BoardClock.system.monotonic()
+        if epoch != self.epoch { judge.giveTime() }
+        self.epoch = epoch
         let judged = judge.judge(
             SlotReading(
                 slot: slot.name,

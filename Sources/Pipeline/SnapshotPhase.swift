@@ -95,12 +95,16 @@ extension TaskRunner {
             slot: options.slot,
             slotExists: slotExists || options.snapshot == .only,
             failover: options.failover,
+            on: facts.primary,
             parameters: options.source,
             stop: stop,
             log: log,
             waiting: { [board] in board.beat(.sink) }
         )
-        if options.snapshot != .only { slots.expect(on: facts) }
+        if options.snapshot != .only, let primary = facts.primary {
+            slots.expect(on: primary)
+            slots.giveTime()
+        }
         log.notice(
             "snapshot taken",
             metadata: [

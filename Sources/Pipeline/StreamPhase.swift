@@ -44,6 +44,7 @@ extension TaskRunner {
         if run.partCommit == nil { try ensurePublication(for: watch, on: control) }
         let session = try StreamSession(
             start: start,
+            primary: facts.primary,
             provisional: run.isBaselineProvisional,
             acceptedNames: watch.baseline.acceptedNames,
             takesUncopied: sink.showsRowsAtOnce,
@@ -61,7 +62,8 @@ extension TaskRunner {
             log: log
         )
         defer { monitor.end() }
-        slots.expect(on: facts)
+        if let primary = facts.primary { slots.expect(on: primary) }
+        slots.giveTime()
         board.update { $0.stream.durableLSN = checkpoint.position.description }
         do {
             try drain(session, into: sink, run: &run, monitor: monitor, retry: &retry)
@@ -170,31 +172,6 @@ extension TaskRunner {
         less.copies.removeAll { !taken.contains($0.oid) }
         try commit(less, to: sink)
         return less
-    }
-
-    /// Keeps to the former tables where settings that were reloaded name none that is there; returns
-    /// whether that is so, and the stream is to begin anew.
-    private func keepsFormerTables(
-        _ run: inout RunState,
-        on control: borrowing Connection
-    ) throws -> Bool {
-        let tables = options.tables
-        guard let former = run.tables, former != tables,
-            try SourceCatalog.tables(tables, measured: false, on: control).isEmpty
-        else {
-            run.tables = tables
-            return false
-        }
-        let error = WalrelayError(
-            "tables.none",
-            exit: .settings,
-            "tables.include names no table that can be replicated; the former tables stay",
-            hint: "correct tables.include and reload"
-        )
-        board.record(error)
-        log.error("\(error.message)", metadata: ["code": "\(error.code)", "try": "\(error.hint)"])
-        live.keep(former)
-        return true
     }
 
     /// Goes on with an addition once the stream has come to its end.

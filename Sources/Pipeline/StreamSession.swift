@@ -20,6 +20,7 @@ struct StreamSession {
 
     init(
         start: Checkpoint,
+        primary: Primary?,
         provisional: Bool,
         acceptedNames: [UInt32: TableName],
         takesUncopied: Bool,
@@ -48,6 +49,7 @@ struct StreamSession {
             until: until,
             statusInterval: statusInterval
         )
+        stream.primary = primary
         stream.liveLimits = runner.live.batchLimits
         let (board, log) = (runner.board, runner.log)
         var policy = options.policy

@@ -53,9 +53,8 @@ public struct TaskOptions: Sendable {
     /// Whether the slot is marked to be copied to standby servers; from 17 on.
     public var failover = false
 
-    /// Whether the run waits without an end for another daemon's: not where it has one of its own,
-    /// and not for a snapshot that somebody wants now.
-    var mayStandBy: Bool { until == nil && snapshot != .only && !resnapshot }
+    /// Whether the run waits without an end for another daemon's: not where it has one of its own.
+    var mayStandBy: Bool { until == nil && snapshot != .only }
     /// The slot's name.
     public var slot: String { Slot.name(task: task) }
     /// The publication's name.

@@ -114,15 +114,14 @@ public final class TaskRunner: Sendable {
         while !stop.isRequested {
             do {
                 try takeOptions(&run, &sink)
-                slots.expectNothing()
                 if !run.isChecked { enter(.checking) }
                 if !turn.isHeld {
                     // Whoever has had the turn meanwhile has moved what this run knows of the sink.
                     try letGo(of: &sink, &run)
-                    try takeTurn(&run)
+                    try takeTurn(&run, retry: &retry)
                 }
                 let control = try connect()
-                if sink == nil { try requireFreeSlot(on: control) }
+                if sink == nil { try watchSlot(run, on: control) }
                 let ready = try sink ?? makeSink(supervisor)
                 try prepare(ready, isNew: sink == nil, run: &run)
                 sink = ready
@@ -130,6 +129,7 @@ public final class TaskRunner: Sendable {
                 if ending == .finished { return }
             } catch {
                 supervisor.sinkFailed()
+                slots.holdToBudget()
                 // The server may take a moment to let go of the slot between two sessions.
                 if (error as? WalrelayError)?.code != "slot.in_use" {
                     abandonAddition(&run, sink: sink)
@@ -184,6 +184,7 @@ public final class TaskRunner: Sendable {
             checkpoint?.snapshotLSN = nil
         }
         if sink.keepsCheckpoint || run.checkpoint == nil { run.checkpoint = checkpoint }
+        run.isSinkKnown = true
         run.misfit = nil
     }
 
@@ -193,8 +194,9 @@ public final class TaskRunner: Sendable {
         _ run: RunState,
         retry: inout RetryPolicy
     ) throws {
-        var failure = Self.walrelayError(error)
-        if run.isChecked, Self.isOfRenewal(failure) { failure.isTransient = true }
+        let cause = Self.walrelayError(error)
+        var failure = cause
+        if run.hasWorkedOrStoodBy, Self.isOfRenewal(failure) { failure.isTransient = true }
         // The former daemon's process may be stopped, and not dead.
         if run.tookOver, failure.code == "sink.directory_in_use" { failure.isTransient = true }
         guard failure.isTransient, !stop.isRequested else {
@@ -202,7 +204,7 @@ public final class TaskRunner: Sendable {
             throw failure
         }
         retry.limit = live.current.retryFor
-        var delay = try retry.delay(after: failure)
+        var delay = try retry.delay(after: cause)
         if failure.code == "slot.in_use" { delay = min(delay, Self.slotPatience) }
         board.recordFailedAttempt(failure)
         board.update { $0.standby = nil }
@@ -228,7 +230,8 @@ public final class TaskRunner: Sendable {
     /// key is there before its certificate, the server has the new password before the file, one
     /// side trusts the new authority before the other.
     ///
-    /// A task that has run before waits for the end of it; one that starts has wrong settings.
+    /// A task that has run before, or stood by, waits for the end of it; one that starts has wrong
+    /// settings.
     private static func isOfRenewal(_ error: WalrelayError) -> Bool {
         error.code.hasPrefix("tls.") || renewalCodes.contains(error.code)
     }
@@ -263,10 +266,16 @@ public final class TaskRunner: Sendable {
 struct RunState {
     /// The sink's checkpoint, as last committed.
     var checkpoint: Checkpoint?
+    /// Whether the sink was opened in this turn, so that `checkpoint` is what it has.
+    var isSinkKnown = false
     /// Where the run ends by itself, once it is known.
     var until: LSN?
     /// Whether the full check of the prerequisites has passed.
     var isChecked = false
+    /// Whether this run has waited for another daemon's end.
+    var hasStoodBy = false
+    /// Whether the settings were right once, so that what is wrong now may mend itself.
+    var hasWorkedOrStoodBy: Bool { isChecked || hasStoodBy }
     /// Whether a new snapshot is to be taken if checkpoint and source do not fit.
     var isResnapshotAsked = false
     /// Why that is due; then `checkpoint` is `nil`, whatever the sink has.

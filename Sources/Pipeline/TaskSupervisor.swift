@@ -40,6 +40,7 @@ final class TaskSupervisor: SinkSupervisor {
     func waitBeforeRetry(of error: WalrelayError, attempt: Int) throws {
         board.record(error)
         board.beat(.sink)
+        slots.holdToBudget()
         log.error("\(error.message) Waiting for it to mend", metadata: TaskRunner.metadata(error))
         // The same rhythm as everywhere, but looked at more often: room on a disk comes suddenly.
         let delay = min(RetryPolicy.delay(attempt: attempt), .seconds(2))
@@ -103,6 +104,7 @@ final class TaskSupervisor: SinkSupervisor {
 
     func note(_ error: WalrelayError) {
         board.record(error)
+        slots.holdToBudget()
         wait.withLock { $0 = $0 ?? Wait(since: .now, code: error.code, attempts: 1) }
         board.count { $0.isSinkWaiting = true }
         log.warning(

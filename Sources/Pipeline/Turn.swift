@@ -38,8 +38,9 @@ final class Turn: Sendable {
     /// may have found another one in the midst of a failover.
     func verify(_ options: TaskOptions, on control: borrowing Connection) throws {
         try verify()
-        guard case .ours(let pid) = lock.withLock({ $0 })?.state,
-            try TaskLock.holder(of: options.task, on: control)?.pid == pid
+        guard case .ours(let session) = lock.withLock({ $0 })?.state,
+            let holder = try TaskLock.holder(of: options.task, on: control),
+            !holder.isOther(than: session)
         else {
             end()
             throw Self.elsewhere
@@ -78,8 +79,10 @@ extension TaskRunner {
     /// Blocks without an end while another daemon has it, unless the run has an end of its own: then
     /// it throws `task.in_use`. Throws `CancellationError` on a stop, and what keeps the source from
     /// being asked.
-    func takeTurn(_ run: inout RunState) throws {
+    func takeTurn(_ run: inout RunState, retry: inout RetryPolicy) throws {
         guard !turn.isHeld else { return }
+        // Whoever has the turn meanwhile may have made the slot anew.
+        slots.expectNothing()
         let lock = turn.ask(options)
         var since: ContinuousClock.Instant?
         while true {
@@ -95,6 +98,9 @@ extension TaskRunner {
             case .held(let holder):
                 guard options.mayStandBy else { throw inUse(by: holder) }
                 if since == nil { since = .now }
+                // What failed before is over: whatever comes of the turn has all its time.
+                retry.succeed()
+                run.hasStoodBy = true
                 standBy(for: holder)
             case .asking: break
             }
@@ -108,14 +114,30 @@ extension TaskRunner {
         try board.measureSink { try sink.commit(checkpoint) }
     }
 
-    /// Throws `slot.in_use` while another session has the slot.
+    /// Throws `slot.in_use` while another session has the slot; has the watch begin.
     ///
     /// Looked at before the sink is opened: who reads the slot may still commit there, and a
     /// daemon whose host is gone leaves the session that reads it for up to `wal_sender_timeout`.
-    func requireFreeSlot(on control: borrowing Connection) throws {
+    /// A slot that is there costs the source as much while the sink cannot be opened.
+    func watchSlot(_ run: RunState, on control: borrowing Connection) throws {
         guard options.snapshot != .only else { return }
-        let slot = try SlotState.named(options.slot, on: control)
-        if let slot, slot.isActive, !slot.isBeingMade { throw Self.inUse(slot) }
+        slots.begin()
+        guard let slot = try SlotState.named(options.slot, on: control), !slot.isBeingMade else {
+            return
+        }
+        if slot.isActive { throw Self.inUse(slot) }
+        let facts = try ServerFacts(on: control)
+        try turn.verify(options, on: control)
+        guard !slot.isLost, let primary = facts.primary else { return }
+        // A former primary is refused as soon as the sink's checkpoint is read; before, by what is
+        // known of it.
+        if let known = run.checkpoint,
+            known.systemIdentifier != primary.systemIdentifier
+                || known.timeline.map({ $0 > primary.timeline }) ?? false
+        {
+            return
+        }
+        slots.expect(on: primary)
     }
 
     private func standBy(for holder: TaskHolder?) {
@@ -140,6 +162,7 @@ extension TaskRunner {
         )
         // What this run knows of the sink is from before the other one's turn.
         run.checkpoint = nil
+        run.isSinkKnown = false
         run.tookOver = true
         board.update { $0.standby = nil }
         enter(.checking)

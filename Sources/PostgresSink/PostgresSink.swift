@@ -26,6 +26,8 @@ public final class PostgresSink: Sink {
     private var session: TargetSession?
     /// Rows that are copied beside the stream, where they do not go through lanes.
     var copying: CopySession?
+    /// Whether the rows that lanes have copied beside the stream become part of the next commit.
+    var endsCopy = false
     /// The checkpoint that the target holds.
     private(set) var durable: Checkpoint?
     /// How many chunks of lanes are in `durable` that walrelay.copied holds; `nil` where that is not
@@ -86,6 +88,14 @@ public final class PostgresSink: Sink {
         }
     }
 
+    /// The same, and `sink.table_not_empty` for what the rows of these tables would meet.
+    public func inspectCopy(_ relations: [Relation], types: [TypeEntry]) throws {
+        let session = try usable()
+        try attempt("inspecting the target's tables") {
+            try tables.inspectCopy(relations, types: types, after: durable, on: session)
+        }
+    }
+
     /// As `inspect`, and all of it told instead of thrown.
     func findings(_ relations: [Relation], types: [TypeEntry]) throws -> [Finding] {
         let session = try usable()
@@ -119,7 +129,8 @@ public final class PostgresSink: Sink {
 
     /// Makes missing tables, empties those of which nothing is copied, claims all.
     ///
-    /// In one transaction. Tables that go on get the columns that were added meanwhile.
+    /// In one transaction. Tables that go on get the columns that were added meanwhile. Of a task
+    /// that is under way they are made ready for changes at once, keys included.
     public func prepare(_ relations: [Relation], types: [TypeEntry]) throws {
         let session = try usable()
         try attempt("making the target's tables") {
@@ -127,6 +138,10 @@ public final class PostgresSink: Sink {
             try tables.prepare(relations, types: types, after: durable, on: session)
             try session.connection.query("COMMIT")
             isInTransaction = false
+            // Elsewhere the commit that ends the snapshot does it.
+            guard durable?.snapshot == .complete else { return }
+            try tables.finishKeys(on: session)
+            try tables.finishIndexes(on: session)
         }
     }
 
@@ -195,16 +210,21 @@ public final class PostgresSink: Sink {
         // The rows of a copy and the checkpoint that counts them are one transaction.
         if let copying, copying.isComplete { return try commit(checkpoint, with: copying) }
         try begin(session)
-        let update = try checkpoints.update(to: checkpoint, from: durable)
+        // What the rows of chunks have said is in `durable` already, and goes from the target with
+        // them: the document has to say it from now on.
+        let former = chunks == 0 ? durable : nil
+        let update = try checkpoints.update(to: checkpoint, from: former)
         Failpoint.hit(.afterSyncBeforeCheckpoint)
         try attempt("committing on the target") {
             if durable?.snapshot == .running {
                 try checkpoints.removeCopied(expecting: chunks, on: session.connection)
+            } else if endsCopy {
+                try session.connection.query(checkpoints.copiedRemoval)
             }
             try session.connection.query("\(update); COMMIT")
         }
         isInTransaction = false
-        (durable, chunks) = (checkpoint, 0)
+        (durable, chunks, endsCopy) = (checkpoint, 0, false)
         commits += 1
         if endsSnapshot, isMerging {
             try attempt("making indexes on the target") { try tables.finishIndexes(on: session) }
@@ -221,7 +241,9 @@ public final class PostgresSink: Sink {
         )
         let update = try checkpoints.update(to: checkpoint, from: durable)
         try attempt("committing on the target") {
-            try copying.session.connection.query("\(update); COMMIT")
+            try copying.session.connection.query(
+                "\(checkpoints.copiedRemoval); \(update); COMMIT"
+            )
         }
         (durable, chunks) = (checkpoint, 0)
         commits += 1
@@ -299,7 +321,7 @@ public final class PostgresSink: Sink {
     }
 
     private func forget() {
-        isInTransaction = false
+        (isInTransaction, endsCopy) = (false, false)
         tail.removeAll()
         tables.forget()
         applier.forget()

@@ -44,13 +44,14 @@ extension Applier {
 }
 
 extension PostgresSink {
-    /// True: a copy has a table's rows, not their history.
-    public var replacesCopies: Bool { true }
+    /// Whether tables are emptied: what is merged into what is there takes no row away, so what is
+    /// deleted at the source before the copy has to be brought by the stream.
+    public var replacesCopies: Bool { options.ifNotEmpty != .merge }
 
     /// Whether rows of a snapshot go past the batches.
     var hasLanes: Bool { options.ifNotEmpty != .merge && options.onRowError == .stop }
 
-    /// Makes missing tables and all keys, empties the tables, claims them.
+    /// Makes missing tables and all keys, empties the tables unless rows are merged, claims them.
     ///
     /// Blocks while the keys of tables that are there are made. Throws what `inspect` throws, and
     /// then has changed nothing.
@@ -65,7 +66,13 @@ extension PostgresSink {
             try CheckpointTable.make(on: session.connection)
             do {
                 try begin(session)
-                try tables.prepare(relations, types: types, after: durable, on: session)
+                try tables.prepare(
+                    relations,
+                    types: types,
+                    after: durable,
+                    isCopy: true,
+                    on: session
+                )
                 try session.connection.query("\(checkpoints.beginningCopy(token)); COMMIT")
                 isInTransaction = false
             } catch {
@@ -115,6 +122,7 @@ extension PostgresSink {
         } else {
             let session = try usable()
             try attempt("making indexes on the target") { try tables.finishIndexes(on: session) }
+            endsCopy = true
         }
     }
 

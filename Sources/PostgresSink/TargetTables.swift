@@ -62,9 +62,24 @@ final class TargetTables {
         patience.supervisor.tell(findings)
         if checkpoint?.snapshot == .complete { try waitForPrimary(findings) }
         try TargetErrors.refuse(findings)
-        if checkpoint?.snapshot != .complete {
-            try refuseFilled(relations, claims: claims, on: session)
-        }
+        try refuseFilled(relations, after: checkpoint, claims: claims, on: session)
+    }
+
+    /// The same before tables are copied beside the stream of others; changes nothing.
+    func inspectCopy(
+        _ relations: [Relation],
+        types: [TypeEntry],
+        after checkpoint: Checkpoint?,
+        on session: TargetSession
+    ) throws {
+        try inspect(relations, types: types, checkpoint: checkpoint, on: session)
+        let known = Set(checkpoint?.relations.map(\.oid) ?? [])
+        let claims = try TableClaims(task: options.task, on: session.connection)
+        try FilledTables(options: options, naming: naming, claims: claims).refuse(
+            // Without snapshots a new table has the changes from now on, and none of its rows.
+            relations.filter { options.takesSnapshot || known.contains($0.oid) },
+            on: session.connection
+        )
     }
 
     /// While a failover is under way the old primary may come back before the new one has its
@@ -93,8 +108,8 @@ final class TargetTables {
             try claims.refuseOthers(relations.map(naming.target(of:)))
             // Only tables that may be read can be looked into.
             let isFit = !findings.contains { $0.level == .failed }
-            if isFit, checkpoint?.snapshot != .complete {
-                try refuseFilled(relations, claims: claims, on: session)
+            if isFit {
+                try refuseFilled(relations, after: checkpoint, claims: claims, on: session)
             }
         } catch let error as WalrelayError {
             findings.append(
@@ -143,58 +158,30 @@ final class TargetTables {
     /// Throws where rows of a snapshot would meet rows that the settings do not allow for.
     private func refuseFilled(
         _ relations: [Relation],
+        after checkpoint: Checkpoint?,
         claims: TableClaims,
         on session: TargetSession
     ) throws {
-        guard options.takesSnapshot else { return }
-        let filled = try filledTables(relations, on: session.connection)
-            .filter { claims.own[$0] == nil }
-        guard !filled.isEmpty, options.ifNotEmpty != .truncate else { return }
-        if options.ifNotEmpty == .refuse {
-            throw WalrelayError(
-                "sink.table_not_empty",
-                exit: .prerequisite,
-                "Tables of the target hold rows already: \(Prose.list(filled.map(\.description)))",
-                hint: "empty them, or set sink.postgresql.ifNotEmpty to truncate, "
-                    + "or to merge (rows with the same key are overwritten)"
-            )
-        }
-        let keyless = try TargetTable.read(
-            relations.filter { filled.contains(naming.target(of: $0)) }.map(Self.version),
-            naming: naming,
-            on: session.connection
-        ).filter(\.key.isEmpty)
-        guard keyless.isEmpty else {
-            let names = keyless.map { "\($0.schema).\($0.name)" }
-            throw WalrelayError(
-                "sink.table_not_empty",
-                exit: .prerequisite,
-                "Tables of the target hold rows already and have no key to merge by: "
-                    + Prose.list(names),
-                hint: "empty them, or set sink.postgresql.ifNotEmpty to truncate"
-            )
-        }
+        guard options.takesSnapshot, checkpoint?.snapshot != .complete else { return }
+        try FilledTables(options: options, naming: naming, claims: claims)
+            .refuse(Self.lacking(relations, after: checkpoint), on: session.connection)
+    }
+
+    /// Those of which nothing is copied.
+    private static func lacking(
+        _ relations: [Relation],
+        after checkpoint: Checkpoint?
+    ) -> [Relation] {
+        relations.filter { checkpoint?.copy(of: $0.oid).progress ?? .nothing == .nothing }
     }
 
     /// A version for looking at the target's side only: nothing reads its values' types.
-    private static func version(of relation: Relation) -> RelationVersion {
+    static func version(of relation: Relation) -> RelationVersion {
         RelationVersion(
             relation: relation,
             types: TypeCatalog().types(of: relation),
             version: 0
         )
-    }
-
-    /// The target tables of these relations that exist and are not empty, in order.
-    private func filledTables(
-        _ relations: [Relation],
-        on target: borrowing Connection
-    ) throws -> [TableName] {
-        let names = relations.map(naming.target(of:))
-        let existing = try TargetCatalog.existing(names, on: target)
-        return try existing.sorted().filter { name in
-            try target.query("SELECT EXISTS (SELECT 1 FROM \(name.sql))").flag(0, 0)
-        }
     }
 
     // MARK: - For a snapshot
@@ -212,11 +199,13 @@ final class TargetTables {
 
     /// Makes, empties and claims the tables, in the caller's transaction.
     ///
-    /// Those of which the checkpoint has something copied are not emptied.
+    /// Those of which the checkpoint has something copied are not emptied, nor any where no rows are
+    /// to come. `isCopy` says that the rows of all of them are, beside a stream.
     func prepare(
         _ relations: [Relation],
         types: [TypeEntry],
         after checkpoint: Checkpoint?,
+        isCopy: Bool = false,
         on session: TargetSession
     ) throws {
         let source = try definition(of: relations, types: types)
@@ -224,7 +213,10 @@ final class TargetTables {
         let names = relations.map(naming.target(of:))
         try claims.refuseOthers(names)
         // Looked at before, but somebody may have filled one while the slot was being made.
-        try refuseFilled(relations, claims: claims, on: session)
+        let filled = FilledTables(options: options, naming: naming, claims: claims)
+        let lacking = Self.lacking(relations, after: checkpoint)
+        let hasRows = isCopy || options.takesSnapshot
+        if hasRows { try filled.refuse(isCopy ? relations : lacking, on: session.connection) }
         if let checkpoint, checkpoint.goesOn {
             // No change of a row may have brought a column to the table that rows will have.
             let existing = try TargetCatalog.existing(names, on: session.connection)
@@ -239,25 +231,9 @@ final class TargetTables {
             made = result.tables
             for notice in result.notices { log.notice("\(notice)") }
         }
-        if options.takesSnapshot, options.ifNotEmpty != .merge {
+        if hasRows, options.ifNotEmpty != .merge {
             // Those that the check above has let through: empty, ours, or to be emptied.
-            let anew = relations.filter { relation in
-                checkpoint.map { $0.copy(of: relation.oid).progress == .nothing } ?? true
-            }
-            let filled = try filledTables(anew, on: session.connection)
-            if !filled.isEmpty {
-                // All of these, since an empty one may refer to one that is not; never one that goes
-                // on, whose rows the checkpoint counts.
-                let all = try TargetCatalog.existing(
-                    anew.map(naming.target(of:)),
-                    on: session.connection
-                ).sorted()
-                let list = all.map(\.sql).joined(separator: ", ")
-                log.notice("emptying \(Prose.list(filled.map(\.description))) on the target")
-                try TableLock(patience: patience, log: log).run(all, on: session.connection) {
-                    try session.connection.query("TRUNCATE \(list)", within: Self.longLimit)
-                }
-            }
+            try filled.empty(lacking, on: session, TableLock(patience: patience, log: log))
         }
         try claims.claim(names, made: Set(made), on: session.connection)
         if options.ifNotEmpty == .merge || options.onRowError == .deadLetter {
@@ -351,7 +327,7 @@ final class TargetTables {
     }
 
     /// An index of a very large table takes hours.
-    private static let longLimit: Duration = .seconds(7 * 86_400)
+    static let longLimit: Duration = .seconds(7 * 86_400)
 
     // MARK: - For the stream
 

@@ -12,29 +12,14 @@ import PgOutput
 struct ReplicationStream: ~Copyable {
     private let connection: Connection
 
-    /// Starts streaming a slot from a position.
+    /// Starts streaming a slot from a position, on a replication connection outside of a
+    /// transaction.
     ///
     /// Blocks.
     ///
     /// A position before the slot's confirmed flush is moved forward by the server without a
     /// word: the caller has compared the two. Throws `PostgresError`; SQLSTATE 55006 says that
     /// somebody else holds the slot.
-    init(
-        slot: String,
-        publication: String,
-        from start: LSN,
-        parameters: ConnectionParameters,
-        stop: StopSignal
-    ) throws(PostgresError) {
-        try self.init(
-            on: Connection.open(parameters.for(.stream).replication, stop: stop),
-            slot: slot,
-            publication: publication,
-            from: start
-        )
-    }
-
-    /// The same on a replication connection that is there, outside of a transaction.
     init(
         on connection: consuming Connection,
         slot: String,

@@ -48,11 +48,51 @@ public struct ServerFacts: Sendable, Equatable {
         database = row.text(0, 4)
     }
 
+    /// Whose WAL it writes; `nil` on a standby, which writes none.
+    public var primary: Primary? {
+        isStandby ? nil : Primary(systemIdentifier: systemIdentifier, timeline: timeline)
+    }
+
     /// A version number as people say it: `15.18`, before 10 `9.6.24`.
     public static func text(ofVersion version: Int) -> String {
         version >= 100_000
             ? "\(version / 10_000).\(version % 10_000)"
             : "\(version / 10_000).\(version / 100 % 100).\(version % 100)"
+    }
+}
+
+/// A primary as one failover after another leaves it: positions of two are not of the same WAL.
+///
+/// The former one may still run, and one address lead to either of them.
+public struct Primary: Sendable, Equatable {
+    /// The cluster's system identifier in decimal.
+    public var systemIdentifier: String
+    /// The timeline that it writes.
+    public var timeline: UInt32
+
+    /// Creates one.
+    public init(systemIdentifier: String, timeline: UInt32) {
+        (self.systemIdentifier, self.timeline) = (systemIdentifier, timeline)
+    }
+
+    /// Throws `server.changed`, transient, unless the connection is at this server.
+    ///
+    /// Each connection finds a server by itself, and in the midst of a failover another one than
+    /// those before it. Blocks for the answer.
+    public func verify(on connection: borrowing Connection) throws {
+        let found = try ServerFacts(on: connection)
+        guard found.primary != self else { return }
+        throw WalrelayError(
+            "server.changed",
+            exit: .unreachable,
+            "The source's address has led to two servers: one on timeline \(timeline), with system "
+                + "identifier \(systemIdentifier), then "
+                + (found.isStandby ? "a standby" : "one on timeline \(found.timeline)")
+                + ", with \(found.systemIdentifier)",
+            hint: "nothing has to be mended while a failover is under way; else see to it that "
+                + "source.host leads to one primary",
+            isTransient: true
+        )
     }
 }
 

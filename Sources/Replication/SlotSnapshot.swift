@@ -39,6 +39,7 @@ public struct SlotSnapshot: ~Copyable {
     /// Blocks.
     ///
     /// With `failover`, from 17 on, the permanent slot is one that standby servers copy.
+    /// The slot is made on `primary` and nowhere else, where one is given.
     /// `waiting` is called now and then while the server waits for open transactions and answers,
     /// `atLeast` meanwhile with positions that the consistent point cannot lie before.
     /// Throws `WalrelayError`; after a failure nothing is left behind on the server but, at most,
@@ -47,6 +48,7 @@ public struct SlotSnapshot: ~Copyable {
         slot: String,
         slotExists: Bool,
         failover: Bool = false,
+        on primary: Primary? = nil,
         parameters: ConnectionParameters,
         stop: StopSignal,
         log: Logger,
@@ -55,6 +57,7 @@ public struct SlotSnapshot: ~Copyable {
     ) throws -> SlotSnapshot {
         do {
             let connection = try Connection.open(parameters.for(.slot).replication, stop: stop)
+            try primary?.verify(on: connection)
             try connection.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             let watch = SlotCreationWatch(
                 parameters: parameters,

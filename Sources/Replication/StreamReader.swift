@@ -19,6 +19,8 @@ public struct StreamOptions: Sendable {
     public var slot: String
     /// The publication's name.
     public var publication: String
+    /// The server that the slot and the position are of; `nil` takes any.
+    public var primary: Primary?
     /// How many changes a batch holds at most.
     public var batchRows: Int
     /// How many bytes of values close a batch.
@@ -110,15 +112,16 @@ public struct StreamReader: ~Copyable {
         beat: @escaping @Sendable () -> Void
     ) throws {
         let start = assembler.position
-        do throws(PostgresError) {
+        do {
+            let connection = try Connection.open(parameters.for(.stream).replication, stop: stop)
+            try options.primary?.verify(on: connection)
             stream = try ReplicationStream(
+                on: connection,
                 slot: options.slot,
                 publication: options.publication,
-                from: start,
-                parameters: parameters,
-                stop: stop
+                from: start
             )
-        } catch {
+        } catch let error as PostgresError {
             throw StreamFault.error(error, options: options, at: start)
         }
         self.assembler = assembler

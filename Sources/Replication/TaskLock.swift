@@ -28,6 +28,19 @@ public struct TaskHolder: Sendable, Codable, Equatable {
     public var applicationName: String
     /// Where the session comes from; `nil` for a Unix socket, and where the role may not see it.
     public var clientAddress: String?
+    /// When the session began, in seconds as the source writes them; `nil` where the role may not
+    /// see it.
+    var began: String?
+
+    /// Whether it is another session than the one that began then: a server that was restarted
+    /// gives its processes the same numbers again.
+    public func isOther(than session: TaskLock.Session) -> Bool {
+        pid != session.pid || began != nil && began != session.began
+    }
+
+    private enum CodingKeys: CodingKey {
+        case pid, applicationName, clientAddress
+    }
 
     /// Creates a holder.
     public init(pid: Int, applicationName: String, clientAddress: String?) {
@@ -71,14 +84,25 @@ public final class TaskLock: Sendable {
         public init() {}
     }
 
+    /// A session of ours.
+    public struct Session: Sendable, Equatable {
+        /// The source's process that serves it.
+        var pid: Int
+        /// When it began, as in `TaskHolder`.
+        var began: String
+    }
+
+    /// When the session of a row `a` of pg_stat_activity began.
+    static let began = "pg_catalog.date_part('epoch', a.backend_start)"
+
     /// What is known of the lock.
     public enum State: Sendable {
         /// The server was not asked yet.
         case asking
         /// Somebody else has it; `nil` where that session ended while it was looked for.
         case held(by: TaskHolder?)
-        /// It is ours, held by the session of this process of the source.
-        case ours(pid: Int)
+        /// It is ours, held by this session.
+        case ours(Session)
         /// It cannot be asked for, or was ours and is not any more.
         case lost(WalrelayError)
     }
@@ -184,18 +208,20 @@ public final class TaskLock: Sendable {
         let version = Prerequisites.version(connection.serverVersion)
         if let failure = Prerequisites.firstFailure([version]) { throw failure }
         try bound(connection)
+        let session = try Session(of: connection)
         var refusals = 0
         while !released.isRequested {
+            if refusals > 0 { try renew(connection) }
             guard let refusal = try Self.take(task, on: connection) else {
-                set(.ours(pid: connection.backendPID))
-                try keep(connection)
+                set(.ours(session))
+                try keep(connection, session)
                 continue
             }
             refusals += 1
             switch state {
             case .ours(let former):
                 // The server may not have noticed yet that our own former session is gone.
-                if let holder = refusal.holder, holder.pid != former {
+                if let holder = refusal.holder, holder.isOther(than: former) {
                     throw takenOver(by: holder)
                 }
             case .lost(let failure): throw failure
@@ -210,7 +236,10 @@ public final class TaskLock: Sendable {
     }
 
     /// Gives signs of life until the lock is to be given back.
-    private func keep(_ connection: borrowing Connection) throws(PostgresError) {
+    private func keep(
+        _ connection: borrowing Connection,
+        _ session: Session
+    ) throws(PostgresError) {
         let sign = connection.serverVersion >= 140_000 ? "SELECT 1" : "COMMIT; BEGIN"
         while !released.isRequested {
             // An end of the session shows at once: the socket becomes readable.
@@ -222,9 +251,9 @@ public final class TaskLock: Sendable {
             guard !released.isRequested else { break }
             let asked = ContinuousClock.now
             try connection.query(sign, within: pace.answer)
-            self.set(.ours(pid: connection.backendPID), at: asked)
+            self.set(.ours(session), at: asked)
         }
-        try connection.query("SELECT pg_catalog.pg_advisory_unlock(\(Self.key(of: task)))")
+        try Self.giveBack(task, on: connection)
     }
 
     /// Has the server end the session when nothing is heard from it, which is what TCP cannot tell
@@ -239,6 +268,22 @@ public final class TaskLock: Sendable {
                 ? "SET idle_session_timeout = \(limit)"
                 : "SET idle_in_transaction_session_timeout = \(limit); COMMIT; BEGIN"
         )
+    }
+
+    /// A transaction that lasts as long as the wait would hold the catalog's locks, and see the
+    /// sessions of its beginning only.
+    private func renew(_ connection: borrowing Connection) throws(PostgresError) {
+        if connection.serverVersion < 140_000 { try connection.query("COMMIT; BEGIN") }
+    }
+}
+
+extension TaskLock.Session {
+    init(of connection: borrowing Connection) throws(PostgresError) {
+        pid = connection.backendPID
+        began = try connection.query(
+            "SELECT \(TaskLock.began) FROM pg_catalog.pg_stat_activity a "
+                + "WHERE a.pid = pg_catalog.pg_backend_pid()"
+        ).text(0, 0)
     }
 }
 
@@ -269,24 +314,25 @@ extension TaskLock {
         of task: String,
         on connection: borrowing Connection
     ) throws(PostgresError) -> TaskHolder? {
-        let key = key(of: task)
-        let bits = UInt64(bitPattern: key)
-        let rows = try connection.query(
-            """
-            SELECT l.pid, a.application_name, pg_catalog.host(a.client_addr) \
-            FROM pg_catalog.pg_locks l \
-            LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
-            WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
-            AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d \
-            WHERE d.datname = pg_catalog.current_database()) \
-            AND l.classid = '\(bits >> 32)'::oid AND l.objid = '\(bits & 0xFFFF_FFFF)'::oid
-            """
-        )
-        guard let pid = rows.integer(0, 0) else { return nil }
-        return TaskHolder(
-            pid: Int(pid),
-            applicationName: rows.text(0, 1),
-            clientAddress: rows.value(0, 2)
+        let database = try connection.query("SELECT pg_catalog.current_database()").text(0, 0)
+        return try TaskHolders(on: connection).holder(of: task, in: database)
+    }
+
+    /// Gives back a lock that the connection's session has taken; blocks for the answer.
+    public static func giveBack(
+        _ task: String,
+        on connection: borrowing Connection
+    ) throws(PostgresError) {
+        try connection.query("SELECT pg_catalog.pg_advisory_unlock(\(key(of: task)))")
+    }
+
+    /// The refusal, exit 77, to take away what a running task needs.
+    public static func running(_ task: String, _ holder: TaskHolder?) -> WalrelayError {
+        WalrelayError(
+            "task.running",
+            exit: .prerequisite,
+            "The task \(task) is running: \(holder?.text ?? "a session of the source")",
+            hint: "stop it first, and its standby: systemctl stop walrelay@\(task)"
         )
     }
 

@@ -31,6 +31,13 @@ public protocol Sink: AnyObject {
     /// `WalrelayError` that lists all there is to mend.
     func inspect(_ relations: [Relation], types: [TypeEntry]) throws
 
+    /// The same of tables that are about to be copied beside the stream of others: also what their
+    /// rows would meet.
+    ///
+    /// What can be known to stand in the way of `beginCopy` is said here, since the checkpoint will
+    /// say by then that nothing of them is copied.
+    func inspectCopy(_ relations: [Relation], types: [TypeEntry]) throws
+
     /// Throws away what an unfinished snapshot left and makes a `.running` checkpoint durable.
     ///
     /// What a finished snapshot and the stream after it left is kept: the caller asks for a
@@ -48,7 +55,7 @@ public protocol Sink: AnyObject {
     /// of which the checkpoint has nothing copied.
     ///
     /// Called once after `beginSnapshot` or `resumeSnapshot`, when the relations are known as the
-    /// snapshot sees them.
+    /// snapshot sees them; and of a task that is under way with those that come in without rows.
     func prepare(_ relations: [Relation], types: [TypeEntry]) throws
 
     /// Where a snapshot's rows may go past `write`, undecoded and on several threads at once.
@@ -142,6 +149,11 @@ public protocol Sink: AnyObject {
 extension Sink {
     /// Finds nothing wrong: a sink of events takes any relation.
     public func inspect(_ relations: [Relation], types: [TypeEntry]) throws {}
+
+    /// What `inspect` says.
+    public func inspectCopy(_ relations: [Relation], types: [TypeEntry]) throws {
+        try inspect(relations, types: types)
+    }
 
     /// Does nothing: a sink of events has nothing to make.
     public func prepare(_ relations: [Relation], types: [TypeEntry]) throws {}

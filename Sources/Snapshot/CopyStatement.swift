@@ -23,7 +23,7 @@ extension SnapshotChunk {
         let name = SQL.identifier(storage.schema, storage.name)
         let columns = table.relation.relation.columns.map { SQL.identifier($0.name) }
             .joined(separator: ", ")
-        let conditions = conditions(filter: table.source.filter)
+        let conditions = conditions(of: table)
         if plain, !isResumable, conditions.isEmpty, !columns.isEmpty {
             return "COPY \(name) (\(columns)) TO STDOUT\(options)"
         }
@@ -48,19 +48,27 @@ extension SnapshotChunk {
             + "SET LOCAL enable_sort TO \(choice)"
     }
 
-    private func conditions(filter: String?) -> [String] {
+    private func conditions(of table: SnapshotTable) -> [String] {
         // The line feed ends a comment that a filter may close with.
-        var conditions = filter.map { ["(\($0)\n)"] } ?? []
+        var conditions = table.source.filter.map { ["(\($0)\n)"] } ?? []
         switch range {
         case .whole: break
         case .pages(let lower, let upper):
             if let lower { conditions.append("ctid >= '(\(lower),0)'::tid") }
             if let upper { conditions.append("ctid < '(\(upper),0)'::tid") }
         case .keys(let column, let lower, let upper):
-            // Quoted: an untyped literal takes the column's own type, so that its index serves.
+            // The bound above the greatest key lies beyond the column's type. The indexes of smaller
+            // integers serve for bigint too; oid alone would take the bound for one of its own.
+            let greatest = table.isOID(column) ? Int64(UInt32.max) : .max
             let column = SQL.identifier(column)
-            if let lower { conditions.append("\(column) >= '\(lower)'") }
-            if let upper { conditions.append("\(column) < '\(upper)'") }
+            if let lower {
+                conditions.append(
+                    lower > greatest ? "false" : "\(column) >= '\(lower)'::pg_catalog.int8"
+                )
+            }
+            if let upper, upper <= greatest {
+                conditions.append("\(column) < '\(upper)'::pg_catalog.int8")
+            }
         }
         return conditions
     }

@@ -41,7 +41,7 @@ public struct SnapshotTable: Sendable {
             ? Set(source.relation.columns.filter(\.isKey).map(\.$name))
             : Set(exactly: source.relation.primaryKey)
         guard names.count == 1, let index = columns.firstIndex(where: { names.contains($0.$name) }),
-            relation.types[index] == .integer
+            isWholeNumber(index)
         else { return nil }
         return index
     }
@@ -61,8 +61,20 @@ public struct SnapshotTable: Sendable {
     var wholeNumberKey: String? {
         guard source.relation.primaryKey.count == 1, let key = source.relation.primaryKey.first,
             let index = relation.relation.columns.firstIndex(where: { $0.$name == ExactText(key) }),
-            relation.types[index] == .integer
+            isWholeNumber(index)
         else { return nil }
         return key
+    }
+
+    /// Whether a column holds numbers that are compared with a bigint.
+    ///
+    /// Not so those of xid8, which has no cast to it either.
+    private func isWholeNumber(_ index: Int) -> Bool {
+        relation.types[index] == .integer && relation.relation.columns[index].typeOID != 5069
+    }
+
+    /// Whether a column's type is `oid`.
+    func isOID(_ column: String) -> Bool {
+        relation.relation.columns.contains { $0.$name == ExactText(column) && $0.typeOID == 26 }
     }
 }

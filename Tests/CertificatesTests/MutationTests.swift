@@ -45,7 +45,7 @@ import Testing
         let originals = try paths.map { Array(try Data(contentsOf: URL(filePath: $0))) }
         let damaged = one.directory.file("damaged")
         let seed = UInt64.random(in: 0 ... .max)
-        var numbers = SeededNumbers(seed: seed)
+        var numbers = SeededGenerator(seed: seed)
         let before = try openDescriptors().count
         let deadline = ContinuousClock.now + .seconds(Self.seconds)
         while ContinuousClock.now < deadline {
@@ -68,20 +68,5 @@ import Testing
         }
         // Other tests of this process have files of their own open, if only a few.
         #expect(try openDescriptors().count < before + 50, "seed \(seed)")
-    }
-}
-
-/// SplitMix64: the same numbers for the same seed.
-private struct SeededNumbers: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
     }
 }

@@ -2,15 +2,25 @@
 
 import ChangeModel
 import Foundation
+import Replication
 import Testing
 
 @testable import Commands
+
+extension TaskHolder {
+    static let sample = TaskHolder(
+        pid: 12,
+        applicationName: "walrelay/old lock",
+        clientAddress: "10.0.0.5"
+    )
+}
 
 /// One line of the decision table.
 struct StaleCase: Sendable, CustomTestStringConvertible {
     var slot = "di_slot_old"
     var active = false
     var synced = false
+    var isRunning = false
     /// Seconds of inactivity; nil as below 17.
     var inactive: Int64?
     /// MiB held back; nil as on a standby.
@@ -35,7 +45,8 @@ struct StaleCase: Sendable, CustomTestStringConvertible {
             retainedBytes: retained.map { $0 << 20 },
             walStatus: lost ? "lost" : "reserved",
             inactiveSeconds: inactive,
-            synced: version >= 170_000 ? synced : nil
+            synced: version >= 170_000 ? synced : nil,
+            holder: isRunning ? .sample : nil
         )
     }
 
@@ -156,6 +167,14 @@ struct StaleCase: Sendable, CustomTestStringConvertible {
             moreThan: 1,
             isStale: false,
             reason: "in use by pid 4711"
+        ),
+        StaleCase(
+            isRunning: true,
+            inactive: 90_000,
+            retained: 99,
+            moreThan: 1,
+            isStale: false,
+            reason: "its task is running: walrelay/old lock from 10.0.0.5 (pid 12 of the source)"
         ),
         StaleCase(
             synced: true,

@@ -20,7 +20,7 @@ enum AdditionForms {
             INSERT INTO q SELECT i, 'q' FROM generate_series(1, 3000) i;
             """
 
-    static let keys = AdditionLoad.keys.merging(["public.p": ["id", "day"], "public.q": ["n"]]) {
+    static let keys = AdditionLoad.keys.merging(["public.p": ["id", "day"], "public.q": []]) {
         $1
     }
 

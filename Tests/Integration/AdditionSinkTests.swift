@@ -35,6 +35,7 @@ extension Acceptance {
             #expect(try await daemon.stop() == .code(0))
             try await task.runUntilNow()
             #expect(try await task.differences() == [])
+            #expect(try await task.target("SELECT count(*) FROM walrelay.copied") == "0")
             try await task.end()
         }
 

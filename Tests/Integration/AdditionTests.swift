@@ -211,6 +211,8 @@ extension Acceptance {
             try await daemon.until { try task.events.events().last?.after?["v"]?.text == "on" }
             try task.reload(daemon, include: ["public.nothing_at_all"])
             try await daemon.waitForLog("the former tables stay")
+            try task.reload(daemon, include: ["public.a", "public.cc"])
+            try await daemon.waitForLog("public.cc: does not exist; there is public.c")
             try task.reload(daemon, include: ["public.a", "public.c"])
             try await daemon.waitForLog("added public.c")
             #expect(try await daemon.stop() == .code(0))

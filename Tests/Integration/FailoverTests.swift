@@ -139,6 +139,34 @@ extension Acceptance {
         }
 
         @Test(.timeLimit(.minutes(2)))
+        func `a second daemon that finds the former primary demoted waits for the new one`()
+            async throws
+        {
+            let cluster = try await NumberedTable.source()
+            let first = try Contender(RelayTask(cluster))
+            try await first.wait(for: "streaming")
+            let second = try Contender(first.task.another())
+            try await second.wait(for: "standby")
+            try NumberedTable.change(cluster, 1_000)
+            try await onThread { try cluster.stop() }
+            try await first.kill()
+            // One address for both, which still leads to the former primary.
+            try Data().write(to: URL(filePath: "\(cluster.dataDirectory)/standby.signal"))
+            try await cluster.start()
+            try await second.daemon.waitForLog("server.standby")
+            // So does one that is started meanwhile: it has a checkpoint.
+            try await second.kill()
+            let third = try Contender(second.task)
+            try await third.daemon.waitForLog("server.standby")
+            try cluster.psql("SELECT pg_promote()")
+            try await third.wait(for: "streaming")
+            try NumberedTable.change(cluster, 2_000)
+            #expect(try await third.daemon.stop() == .code(0))
+            try await third.task.runUntilNow()
+            #expect(try await third.task.differences(NumberedTable.keys) == [])
+        }
+
+        @Test(.timeLimit(.minutes(2)))
         func `a promoted standby that lacks what the sink has is refused`() async throws {
             let pair = try await Pair()
             let daemon = try pair.task.start()

@@ -102,6 +102,7 @@ struct InstallTests {
     private func afterwards(_ machine: SystemdMachine, _ task: SandboxedTask) async throws {
         let user = try await run(machine, "\(Self.installer) --user")
         #expect(user.contains("made the user walrelay"))
+        try await keepsDropIns(machine)
         try await machine.systemctl("start", task.unit)
         try await relay("anew", through: task, id: 3)
         let id = try await run(machine, "id -u walrelay")
@@ -121,6 +122,20 @@ struct InstallTests {
         )
         #expect(left.contains("no such user"))
         #expect(!left.contains("/"), "\(left)")
+    }
+
+    /// What the administrator wrote beside the unit stays, also where both lie in one directory.
+    private func keepsDropIns(_ machine: SystemdMachine) async throws {
+        let dropIn = "/etc/systemd/system/walrelay@.service.d/user.conf"
+        try await run(machine, "echo '# mine' >>\(dropIn)")
+        let again = try await run(machine, "\(Self.installer) --user --prefix /opt/walrelay")
+        #expect(again.contains("installed /etc/systemd/system/walrelay@.service"))
+        let timer = "/etc/systemd/system/walrelay-stale-slots.timer"
+        try await run(machine, "echo '[Timer]' >\(timer)")
+        try await run(machine, "\(Self.installer) --uninstall --prefix /opt/walrelay")
+        let left = try await run(machine, "ls /etc/systemd/system; cat \(dropIn); rm \(timer)")
+        #expect(!left.contains("walrelay@.service\n"))
+        #expect(left.contains("walrelay-stale-slots.timer") && left.contains("# mine"))
     }
 
     @Test(arguments: PackageGround.wanted)

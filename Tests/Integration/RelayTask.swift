@@ -201,26 +201,13 @@ enum MemoryBound {
     }
 }
 
-/// Reproducible randomness: the seed is printed, and taken from WALRELAY_TEST_SEED.
-struct SeededGenerator: RandomNumberGenerator {
-    let seed: UInt64
-    private var state: UInt64
-
-    /// Starts with the given seed, else with one that is asked for or at random.
-    init(seed given: UInt64? = nil) {
-        seed =
-            given ?? TestKnob.number("WALRELAY_TEST_SEED").map { UInt64($0) }
-            ?? .random(in: 1...999_999)
-        state = seed
-    }
-
-    /// SplitMix64.
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var value = state
-        value = (value ^ (value >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        value = (value ^ (value >> 27)) &* 0x94d0_49bb_1331_11eb
-        return value ^ (value >> 31)
+extension SeededGenerator {
+    /// Begins with the seed that WALRELAY_TEST_SEED asks for, else with one at random.
+    init() {
+        self.init(
+            seed: TestKnob.number("WALRELAY_TEST_SEED").map { UInt64($0) }
+                ?? .random(in: 1...999_999)
+        )
     }
 }
 

@@ -108,6 +108,44 @@ import Testing
         #expect(try await daemon.stop() == .code(0))
     }
 
+    @Test func `http takes another address of its own port, or keeps the former`() async throws {
+        var (task, _) = try await SharedCluster.trusting.task("r_address")
+        let port = try FreePort.find()
+        task.httpPort = port
+        let daemon = try await task.stream()
+        task.httpHost = "0.0.0.0"
+        try await task.reload(daemon, expecting: "address=0.0.0.0:\(port)")
+        try await eventually { try task.code("/healthz") == 200 }
+        // Of a network that nobody has.
+        task.httpHost = "203.0.113.1"
+        try await task.reload(daemon, expecting: "http stays as it was")
+        #expect(daemon.stderr.contains("code=http.address_unavailable"))
+        #expect(try task.code("/healthz") == 200)
+        task.httpHost = "127.0.0.1"
+        task.lines = ["batch: { rows: 7 }"]
+        try await task.reload(daemon, expecting: "batch.rows")
+        try await eventually { try task.code("/healthz") == 200 }
+        #expect(try await daemon.stop() == .code(0))
+    }
+
+    @Test func `a reload that is refused leaves http where it is, too`() async throws {
+        var (task, _) = try await SharedCluster.trusting.task("r_half")
+        task.httpPort = try FreePort.find()
+        let daemon = try await task.stream()
+        let former = task.httpPort
+        task.httpPort = try FreePort.find()
+        task.sourceLines = ["passwordFile: /nonexistent/password"]
+        try await task.reload(daemon, expecting: "the former ones stay in force")
+        let next = task.httpPort
+        task.httpPort = former
+        #expect(try task.code("/healthz") == 200)
+        task.httpPort = next
+        task.sourceLines = []
+        try await task.reload(daemon, expecting: "applied=http.listen")
+        try await eventually { try task.code("/healthz") == 200 }
+        #expect(try await daemon.stop() == .code(0))
+    }
+
     @Test func `passwords of the settings are taken by the next connection`() async throws {
         let cluster = try await SharedCluster.asking.cluster
         var task = try OddTask("r_password", on: cluster)

@@ -207,6 +207,46 @@ extension Acceptance {
             try await task.end()
         }
 
+        @Test(.timeLimit(.minutes(5)), arguments: [1, 2])
+        func `death after the first commit of a resume forgets no chunk`(
+            interruptions: Int
+        ) async throws {
+            // More parts than workers: each run leaves some of them.
+            let rows = 70_000
+            let task = try await CopyTask.sharing(
+                "resume_caught_\(interruptions)",
+                sql: ResumedSource.tables(rows: rows),
+                more: "snapshot: { workers: 2 }"
+            )
+            var copied = 0
+            for number in 1...interruptions {
+                let daemon = try task.start(failpoint: "sink.chunk_after_commit:1")
+                #expect(try await daemon.wait(.seconds(120)) == .signal(SIGKILL))
+                let now = try await rowsOnTarget(task)
+                #expect(now > copied)
+                copied = now
+                try await task.source(
+                    """
+                    UPDATE big SET n = n + \(number) WHERE id % 100 = 1;
+                    UPDATE small SET v = v || '.'
+                    """
+                )
+            }
+            let catching = try task.start(failpoint: "sink.after_checkpoint_before_feedback:1")
+            #expect(try await catching.wait(.seconds(120)) == .signal(SIGKILL))
+            #expect(try await task.target("SELECT count(*) FROM walrelay.copied") == "0")
+            #expect(try await rowsOnTarget(task) == copied, "what was copied stays so")
+            let last = try await task.runUntilNow()
+            // Each row counts once, those of the runs before counted in.
+            let total = rows + rows / 6 + 100
+            #expect(
+                last.stderr.contains("snapshot complete: \(total) rows of 3 tables"),
+                "\(last.stderr.suffix(2_000))"
+            )
+            #expect(try await task.differences() == [])
+            try await task.end()
+        }
+
         @Test(.timeLimit(.minutes(5)))
         func `what was copied is not copied again`() async throws {
             let task = try await CopyTask.sharing(
@@ -222,7 +262,14 @@ extension Acceptance {
             #expect(first > 0)
             try await task.source("UPDATE big SET n = n + 1 WHERE id % 100 = 1")
             // As of a lane that came further: rows that do not count are emptied, and no others.
-            try await task.target("INSERT INTO small VALUES (1, 'of another lane')")
+            // A table that keeps its rows refers to these, which TRUNCATE would refuse.
+            try await task.target(
+                """
+                INSERT INTO small VALUES (1, 'of another lane');
+                ALTER TABLE small ADD UNIQUE (id);
+                ALTER TABLE big ADD FOREIGN KEY (n) REFERENCES small (id) NOT VALID
+                """
+            )
             let again = try await task.runUntilNow()
             let total = Self.rows + Self.rows / 6 + 100
             // Those of the first run counted in: each row counts once.

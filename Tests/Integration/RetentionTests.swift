@@ -119,6 +119,34 @@ import Testing
         #expect(lines.count { $0.contains("of WAL: no more than it may") } == 1)
     }
 
+    @Test(.timeLimit(.minutes(2)))
+    func `a target that is down from the start does not keep the slot from being watched`()
+        async throws
+    {
+        let servers = TwinServers(
+            source: try await PostgresCluster.start(),
+            target: try await PostgresCluster.start()
+        )
+        try servers.source.psql("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)")
+        let task = try CopyTask(
+            servers,
+            more: "slot: { retainWarning: 16MiB }\nretry: { for: forever }"
+        )
+        try await task.runUntilNow()
+        try await onThread { try servers.target.stop() }
+        let daemon = try task.start()
+        try await daemon.waitForLog("trying again")
+        for _ in 0..<3 {
+            try servers.source.psql(
+                "CREATE TABLE w AS SELECT 1; DROP TABLE w; SELECT pg_switch_wal()"
+            )
+        }
+        try await daemon.waitForLog("slot.retention")
+        try servers.source.psql("SELECT pg_drop_replication_slot('\(task.relay.slot)')")
+        #expect(try await daemon.wait() == .code(74))
+        #expect(daemon.stderr.contains("[slot.missing]"), "\(daemon.stderr)")
+    }
+
     @Test(
         .enabled(if: TestKnob.isLong, "waits for the half minute that such a slot has"),
         .timeLimit(.minutes(3))

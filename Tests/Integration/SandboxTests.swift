@@ -67,7 +67,7 @@ struct SandboxTests {
         try await task.writeSettings { $0.replacing("public.orders", with: "public.orderz") }
         try await machine.systemctl("reload", task.unit)
         try await eventually("the fault") {
-            try await machine.journal(task.unit).contains("public.orderz")
+            try await machine.journal(task.unit).contains("public.orderz: does not exist")
         }
         try await task.writeSettings {
             $0.replacing("public.orders", with: "public.orders, public.notes")

@@ -4,6 +4,8 @@
 // that one transaction and its neighbours often meet the same rows; savepoints that are rolled
 // back; transactions that are. Some statements break a constraint on purpose.
 
+import Support
+
 /// Makes the transactions of one client.
 struct ShopStatements: Sendable {
     private let tables: ShopTables

@@ -87,6 +87,24 @@ extension Acceptance {
         }
 
         @Test(.timeLimit(.minutes(2)))
+        func `one that is to take a new snapshot if need be waits as any, and needs none`()
+            async throws
+        {
+            let cluster = try await NumberedTable.source()
+            let first = try Contender(RelayTask(cluster, more: "retry: { for: 1s }"))
+            try await first.wait(for: "streaming")
+            let another = try first.task.another()
+            let second = try another.start(["--resnapshot"])
+            try await another.waitForPhase("standby", of: second)
+            try NumberedTable.change(cluster, 1_000)
+            try await first.kill()
+            try await another.waitForPhase("streaming", of: second)
+            #expect(second.stderr.contains("nothing is lost, so no new snapshot is taken"))
+            #expect(try await second.stop() == .code(0))
+            #expect(try await another.differences(NumberedTable.keys) == [])
+        }
+
+        @Test(.timeLimit(.minutes(2)))
         func `a restart of the server leaves one at work and one waiting`() async throws {
             let cluster = try await NumberedTable.source()
             let (first, second) = try await Self.twins(RelayTask(cluster))
@@ -153,6 +171,11 @@ extension Acceptance {
             let second = try Contender(task.another())
             try await second.wait(for: "standby")
             #expect(try task.checkpoint("snapshot") == "running")
+            let drop = try DaemonProcess([
+                "slots", "drop", "orders", "--yes", "--config", task.settingsPath,
+            ])
+            #expect(try await drop.wait() == .code(77))
+            #expect(drop.stderr.contains("[task.running]"), "\(drop.stderr)")
             try NumberedTable.change(cluster, 1_000)
             try await first.kill()
             try await second.wait(for: "streaming")

@@ -136,16 +136,16 @@ struct RecordTests {
         let broker = try await SharedBroker.broker
         let place = KafkaPlace(broker.address)
         let sink = try place.begun {
-            $0.heartbeats = .milliseconds(300)
+            $0.heartbeats = .seconds(1)
             $0.schemas = true
         }
         try sink.put([1], at: 0x200)
         try sink.idle()
         #expect(try broker.records(of: "\(place.prefix).heartbeat").isEmpty)
-        try await Task.sleep(for: .milliseconds(350))
+        try await Task.sleep(for: .milliseconds(1_050))
         try sink.idle()
         try sink.idle()
-        try await Task.sleep(for: .milliseconds(350))
+        try await Task.sleep(for: .milliseconds(1_050))
         // A commit that only moves the position is none that readers of tables see.
         try sink.commit(checkpoint(0x300))
         try sink.close()
@@ -155,6 +155,20 @@ struct RecordTests {
         #expect(
             beats.allSatisfy { $0.key?.contains("\"serverName\":\"\(place.prefix)\"") ?? false }
         )
+    }
+
+    @Test func `a topic of the sink's own is made when a later start asks for it`() async throws {
+        let broker = try await SharedBroker.broker
+        let place = KafkaPlace(broker.address)
+        let former = try place.begun()
+        try former.put([1], at: 0x200)
+        try former.close()
+        let sink = place.sink { $0.heartbeats = .nanoseconds(1) }
+        _ = try sink.open()
+        try sink.inspect([items.relation], types: [])
+        try sink.commit(checkpoint(0x300))
+        try sink.close()
+        #expect(try broker.records(of: "\(place.prefix).heartbeat").count == 1)
     }
 
     @Test func `rows without a key stay in one partition where their order counts`() async throws {

@@ -6,6 +6,7 @@
 import ChangeModel
 import Glibc
 import Sink
+import Support
 import Synchronization
 import Testing
 
@@ -43,7 +44,7 @@ private struct ModelRun {
     var sealedBefore: [String: [Int]] = [:]
 
     init(seed: UInt64) throws {
-        random = SeededGenerator(state: seed)
+        random = SeededGenerator(seed: seed)
         folder = try Folder(in: Folder.memory)
         sink = NDJSONSink(folder)
         try reopen()
@@ -143,18 +144,5 @@ private struct ModelRun {
         for name in try folder.eventFiles where name.hasSuffix(".ndjson") {
             if sealedBefore[name] == nil { sealedBefore[name] = try folder.ids(in: name) }
         }
-    }
-}
-
-/// SplitMix64: the same run for the same seed, everywhere.
-private struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var value = state
-        value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
-        return value ^ (value >> 31)
     }
 }

@@ -78,6 +78,21 @@ import Testing
         try sink.close()
     }
 
+    @Test func `a copy that is given up leaves no file`() throws {
+        let sink = NDJSONSink(folder, rotate: 1)
+        _ = try sink.open()
+        try sink.put(1...2, at: 0x10)
+        #expect(try sink.beginCopy([], types: []) == nil)
+        try sink.writeCopied(batch(3...4))
+        #expect(folder.exists("copied-000001.part"))
+        sink.abandonCopy()
+        let left = try FileManager.default.contentsOfDirectory(atPath: folder.path)
+        #expect(!left.contains { $0.hasSuffix(".part") }, "\(left)")
+        try sink.put(5...5, at: 0x20)
+        #expect(try folder.ids == [1, 2, 5])
+        try sink.close()
+    }
+
     @Test func `an empty commit moves the position and leaves the files alone`() throws {
         let sink = NDJSONSink(folder)
         _ = try sink.open()

@@ -135,6 +135,22 @@ import Testing
         #expect(code("/status", "Bearer another-token-of-now", access: access) == 200)
     }
 
+    @Test func `a wish is taken with a token, or on loopback without one`() {
+        let board = makeBoard()
+        board.update { $0.phase = .streaming }
+        func code(_ access: HTTPAccess, _ authorization: String? = nil) -> Int {
+            var request = HTTPRequest(method: "POST", path: HealthRoutes.snapshot, host: "[::1]")
+            request.authorization = authorization
+            request.tables = "public.a"
+            return HealthRoutes(board: board, access: access, ask: { _ in true })
+                .reply(to: request).code
+        }
+        #expect(code(HTTPAccess()) == 403)
+        #expect(code(HTTPAccess(localNames: ["localhost"])) == 202)
+        #expect(code(Self.access) == 401)
+        #expect(code(Self.access, "Bearer \(Self.secret)") == 202)
+    }
+
     @Test func `on loopback a page of another name is not answered`() {
         let access = HTTPAccess(localNames: ["Box"])
         for host in [

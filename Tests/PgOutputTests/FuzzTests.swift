@@ -5,20 +5,8 @@
 // failure comes back with the numbers that it prints. `scripts/fuzz` searches with coverage.
 
 import Foundation
+import Support
 import Testing
-
-/// SplitMix64: small, and the same numbers on every platform.
-private struct Dice: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-}
 
 struct FuzzTests {
     private static let lengths = [
@@ -26,7 +14,7 @@ struct FuzzTests {
         0x4000_0000,
     ]
 
-    private func mutated(_ seeds: [[UInt8]], _ dice: inout Dice) -> [UInt8] {
+    private func mutated(_ seeds: [[UInt8]], _ dice: inout SeededGenerator) -> [UInt8] {
         var bytes = seeds.randomElement(using: &dice) ?? []
         for _ in 0..<Int.random(in: 1...4, using: &dice) {
             let place = Int.random(in: 0...bytes.count, using: &dice)
@@ -67,7 +55,7 @@ struct FuzzTests {
         var cases: UInt64 = 0
         while ContinuousClock.now < end {
             cases += 1
-            var dice = Dice(state: seed &+ cases &* 0xD134_2543_DE82_EF95)
+            var dice = SeededGenerator(seed: seed &+ cases &* 0xD134_2543_DE82_EF95)
             let bytes = mutated(seeds, &dice)
             if let fault = exercise(bytes) {
                 Issue.record("seed \(seed), case \(cases): \(fault); input \(bytes)")

@@ -170,11 +170,10 @@ private final class SlotHolder: Sendable {
 
     private func hold(_ parameters: ConnectionParameters, _ isReleased: StopSignal) throws {
         let stream = try ReplicationStream(
+            on: Connection.open(parameters.replication, stop: isReleased),
             slot: "di_slot_t",
             publication: "di_pub_t",
-            from: .zero,
-            parameters: parameters,
-            stop: isReleased
+            from: .zero
         )
         isHeld.store(true, ordering: .releasing)
         while !isReleased.sleep(for: .seconds(1)) { _ = stream.socket }

@@ -39,6 +39,18 @@ import Testing
         #expect(error?.message.contains("61 times") == true)
     }
 
+    @Test func `what might have mended itself ends as unreachable, a fault as what it is`() {
+        func end(_ error: WalrelayError) -> ExitCode? {
+            var policy = RetryPolicy(limit: .zero)
+            let end = #expect(throws: WalrelayError.self) { try policy.delay(after: error) }
+            return end?.exit
+        }
+        var standby = WalrelayError("server.standby", exit: .prerequisite, "", isTransient: true)
+        #expect(end(standby) == .unreachable)
+        standby.isTransient = false
+        #expect(end(standby) == .prerequisite)
+    }
+
     @Test func `success begins the counting anew`() throws {
         var policy = RetryPolicy(limit: .seconds(60))
         _ = try policy.delay(after: .passing, now: start)

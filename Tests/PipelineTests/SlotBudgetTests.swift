@@ -4,6 +4,7 @@
 // again and ends.
 
 import ChangeModel
+import Replication
 import Testing
 
 @testable import Pipeline
@@ -157,15 +158,28 @@ private let gibibyte: Int64 = 1 << 30
         func isOver(_ retained: Int64, _ time: UInt64) -> Bool {
             judge.judge(reading(retained), at: time * second).isOver
         }
+        func isNeverOver(_ retained: Int64, _ times: ClosedRange<UInt64>) -> Bool {
+            times.allSatisfy { !isOver(retained, $0) }
+        }
         #expect(!isOver(gibibyte - 1, 0))
-        #expect(!isOver(gibibyte, 2))
-        #expect(!isOver(gibibyte, 31))
+        #expect(isNeverOver(gibibyte, 2...31))
         #expect(isOver(gibibyte, 32), "30 s past it, and no less")
         #expect(!isOver(gibibyte - 1, 34), "below it all is forgotten")
-        #expect(!isOver(3 * gibibyte, 36))
-        #expect(!isOver(2 * gibibyte, 60), "it is being worked off")
-        #expect(!isOver(2 * gibibyte, 70))
+        #expect(isNeverOver(3 * gibibyte, 36...59))
+        #expect(isNeverOver(2 * gibibyte, 60...89), "it is being worked off")
         #expect(isOver(5 * gibibyte, 90))
+    }
+
+    @Test func `time that nobody has looked in, or that was given anew, does not count`() {
+        var judge = judge { $0.stop = gibibyte }
+        func isOver(_ times: ClosedRange<UInt64>) -> Bool {
+            times.contains { judge.judge(reading(gibibyte), at: $0 * second).isOver }
+        }
+        #expect(!isOver(100...129))
+        #expect(!isOver(140...169), "the source was away for 11 s")
+        judge.giveTime()
+        #expect(!isOver(170...199))
+        #expect(isOver(200...200))
     }
 
     @Test func `what passes the stop is said before it is done`() throws {
@@ -183,6 +197,46 @@ private let gibibyte: Int64 = 1 << 30
     )
     func `an amount is cut off, never rounded up`(bytes: Int64, text: String) {
         #expect(Quantity.bytes(bytes) == text)
+    }
+}
+
+@Suite struct SlotDemandTests {
+    private let start = ContinuousClock.now
+    private let patience: Duration = .seconds(30)
+
+    private func primary(timeline: UInt32 = 1) -> Primary {
+        Primary(systemIdentifier: "1", timeline: timeline)
+    }
+
+    @Test func `the same server again changes nothing, another one all`() {
+        var demand = SlotDemand()
+        demand.expect(on: primary())
+        demand.holdToBudget(now: start)
+        let epoch = demand.epoch
+        demand.expect(on: primary())
+        demand.holdToBudget(now: start + .seconds(5))
+        #expect(demand.epoch == epoch && demand.isHeldToBudget)
+        demand.expect(on: primary(timeline: 2))
+        #expect(demand.epoch != epoch && !demand.isHeldToBudget)
+        #expect(demand.primary?.timeline == 2)
+        demand.expectNothing()
+        #expect(demand.primary == nil)
+    }
+
+    @Test func `who begins to stream has its time anew, and who does so over and over has not`() {
+        var demand = SlotDemand()
+        demand.expect(on: primary())
+        demand.holdToBudget(now: start)
+        var epoch = demand.epoch
+        func isGiven(_ seconds: Int) -> Bool {
+            demand.giveTime(patience: patience, now: start + .seconds(seconds))
+            defer { epoch = demand.epoch }
+            return demand.epoch != epoch
+        }
+        #expect(!isGiven(59))
+        #expect(isGiven(30_000), "after a night's outage")
+        #expect(!isGiven(30_020) && !isGiven(30_040))
+        #expect(isGiven(30_060))
     }
 }
 

@@ -67,6 +67,30 @@ struct Lossy {
         return task
     }
 
+    /// A task whose sink cannot be opened, from the start or from the next change on.
+    func shutOutTask(
+        inTheMidst: Bool,
+        _ change: @escaping (inout TaskOptions) -> Void = { _ in }
+    ) async throws -> TaskFixture {
+        try await TaskFixture.runUntilNow(cluster, store)
+        func shut() { for _ in 0..<400 { store.fail(.open, .passing) } }
+        if !inTheMidst { shut() }
+        let task = TaskFixture(cluster, store) { options in
+            options.retryFor = nil
+            change(&options)
+        }
+        if inTheMidst {
+            try await eventually("it streams") { task.board.status.phase == .streaming }
+            shut()
+            store.fail(.write, .passing)
+            try cluster.psql("INSERT INTO t VALUES (100, 'w100')")
+        }
+        try await eventually("the sink is not opened") {
+            (1..<398).contains(store.faultsLeft) && !store.isOpen
+        }
+        return task
+    }
+
     func unblock() { store.isBlocked.store(false, ordering: .releasing) }
 
     var slots: String {
@@ -133,6 +157,42 @@ struct Lossy {
         try await lossy.dropSlot()
         #expect(try await task.failure().code == "slot.missing")
         #expect(ContinuousClock.now - begun < .seconds(15))
+    }
+
+    @Test(arguments: [false, true])
+    func `a slot that is dropped while the sink cannot be opened ends the task`(
+        inTheMidst: Bool
+    ) async throws {
+        let lossy = try await Lossy()
+        let task = try await lossy.shutOutTask(inTheMidst: inTheMidst)
+        try await lossy.dropSlot()
+        let error = try await task.failure()
+        #expect(error.code == "slot.missing" && error.exit == .checkpointMismatch)
+        #expect(error.message.contains("could not be opened") == !inTheMidst, "\(error)")
+        #expect(lossy.store.complaints.isEmpty)
+        // What is gone before the start is not taken for a loss before the sink has said so.
+        let again = TaskFixture(lossy.cluster, lossy.store) { $0.retryFor = nil }
+        try await eventually("it waits") { again.board.status.phase == .reconnecting }
+        lossy.store.state.withLock { $0.faults = [:] }
+        #expect(try await again.failure().message.contains("public.t"))
+    }
+
+    @Test(arguments: [false, true])
+    func `a sink that cannot be opened does not hold the source's disk past retainStop`(
+        inTheMidst: Bool
+    ) async throws {
+        let lossy = try await Lossy(keepsSize: "-1")
+        let task = try await lossy.shutOutTask(inTheMidst: inTheMidst) { options in
+            options.budget.warning = 16 << 20
+            options.budget.stop = 32 << 20
+            options.budget.patience = .seconds(3)
+        }
+        try await eventually("it is measured") { task.board.status.source.retention != nil }
+        try lossy.writeWAL()
+        let error = try await task.failure()
+        #expect(error.code == "slot.retain_stop" && error.exit == .checkpointMismatch)
+        #expect(error.message.contains("could not be opened") == !inTheMidst, "\(error)")
+        #expect(try lossy.slots == "")
     }
 
     @Test

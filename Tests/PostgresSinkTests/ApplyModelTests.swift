@@ -32,18 +32,6 @@ struct ApplyModelTests {
         }
     }
 
-    private struct Dice: RandomNumberGenerator {
-        var state: UInt64
-
-        mutating func next() -> UInt64 {
-            state &+= 0x9E37_79B9_7F4A_7C15
-            var word = state
-            word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
-            return word ^ (word >> 31)
-        }
-    }
-
     private static let tables = """
         CREATE TABLE items (id int PRIMARY KEY, code text UNIQUE, v text CHECK (v <> 'poison'));
         CREATE TABLE bag (a text, b text);
@@ -59,7 +47,7 @@ struct ApplyModelTests {
             Self.tables + ApplyServer.deadLetterTable,
             onRowError: .deadLetter
         ) { target in
-            var dice = Dice(state: seed)
+            var dice = SeededGenerator(seed: seed)
             var model = Model()
             var faults: [String] = []
             let tables = [try target.table("items", key: ["id"]), try target.table("bag")]
@@ -88,7 +76,11 @@ struct ApplyModelTests {
     }
 
     /// One change that the source could make, if the dice find one.
-    private static func step(_ model: inout Model, _ history: inout History, _ dice: inout Dice) {
+    private static func step(
+        _ model: inout Model,
+        _ history: inout History,
+        _ dice: inout SeededGenerator
+    ) {
         let id = Int.random(in: 1...60, using: &dice)
         let code = Bool.random(using: &dice) ? nil : "c\(Int.random(in: 1...40, using: &dice))"
         let text = Bool.random(using: &dice) ? nil : "t\(Int.random(in: 1...9, using: &dice))"

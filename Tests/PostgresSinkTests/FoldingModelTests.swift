@@ -5,6 +5,7 @@
 // as its type does, and a row that is missing, or there already, is a fault.
 
 import ChangeModel
+import Support
 import Testing
 
 @testable import PostgresSink
@@ -49,7 +50,7 @@ struct FoldedTable: Sendable, CustomTestStringConvertible {
 private struct SourceTable {
     let table: FoldedTable
     var rows: [[Held]] = []
-    var numbers: SeededNumbers
+    var numbers: SeededGenerator
 
     mutating func history(of count: Int) -> FoldingBatch {
         var history = FoldingBatch()
@@ -205,9 +206,9 @@ struct FoldingModelTests {
         var changes = 0
         var changesApart = 0
         for seed in 0..<1_000 as Range<UInt64> {
-            var source = SourceTable(table: table, numbers: SeededNumbers(seed: seed))
+            var source = SourceTable(table: table, numbers: SeededGenerator(seed: seed))
             var target = StrictTable(table: table)
-            var numbers = SeededNumbers(seed: ~seed)
+            var numbers = SeededGenerator(seed: ~seed)
             var net = NetChanges()
             for _ in 0..<3 {
                 let history = source.history(of: Int.random(in: 0...30, using: &numbers))

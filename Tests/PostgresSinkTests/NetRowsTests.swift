@@ -3,6 +3,7 @@
 // Tables without a key: the rules by name, then random histories against a multiset of rows.
 
 import ChangeModel
+import Support
 import Testing
 
 @testable import PostgresSink
@@ -89,7 +90,7 @@ struct NetRowsTests {
 
     @Test func `random histories leave what they leave one by one`() {
         for seed in 0..<2_000 as Range<UInt64> {
-            var numbers = SeededNumbers(seed: seed)
+            var numbers = SeededGenerator(seed: seed)
             var source: [[Held]] = []
             var target: [[Held]] = []
             var net = NetRows()
@@ -110,10 +111,12 @@ struct NetRowsTests {
         }
     }
 
-    private func history(of source: inout [[Held]], _ numbers: inout SeededNumbers) -> FoldingBatch
-    {
+    private func history(
+        of source: inout [[Held]],
+        _ numbers: inout SeededGenerator
+    ) -> FoldingBatch {
         var history = FoldingBatch()
-        func row(_ numbers: inout SeededNumbers) -> [Held] {
+        func row(_ numbers: inout SeededGenerator) -> [Held] {
             [
                 ["1", "2"].randomElement(using: &numbers) ?? nil,
                 ["", "a", nil].randomElement(using: &numbers) ?? nil,

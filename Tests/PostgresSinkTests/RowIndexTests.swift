@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ChangeModel
+import Support
 import Testing
 
 @testable import PostgresSink
@@ -8,7 +9,7 @@ import Testing
 struct RowIndexTests {
     @Test func `entries are found again while the slots grow`() {
         var index = RowIndex(capacity: 1)
-        var numbers = SeededNumbers(seed: 1)
+        var numbers = SeededGenerator(seed: 1)
         let hashes = (0..<5_000).map { _ in numbers.next() }
         for (entry, hash) in hashes.enumerated() {
             #expect(index.find(hash) { $0 == entry } == -1)

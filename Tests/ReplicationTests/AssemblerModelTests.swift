@@ -6,25 +6,14 @@
 
 import ChangeModel
 import Replication
+import Support
 import Testing
-
-private struct Seeded: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
-}
 
 /// One run: the messages as they are made, and what must come of them.
 private struct Run {
     static let start: UInt64 = 1_000
 
-    var random: Seeded
+    var random: SeededGenerator
     var assembler: BatchAssembler
     var relations = [relation(1, "a"), relation(2, "b"), relation(3, "c")]
     /// Not in the baseline: published and not taken.
@@ -38,7 +27,7 @@ private struct Run {
     var notices = 0
 
     init(seed: UInt64) {
-        random = Seeded(state: seed)
+        random = SeededGenerator(seed: seed)
         assembler = BatchAssembler(
             at: Self.start,
             relations,

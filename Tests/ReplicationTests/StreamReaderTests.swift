@@ -156,7 +156,9 @@ private final class Stream: Sendable {
         try cluster.psql("UPDATE t SET id = -1 WHERE id = 1; DELETE FROM t WHERE id = 2;")
         let until = try now(cluster)
         try cluster.psql("INSERT INTO t VALUES (5000, 'later')")
-        let stream = try Stream(cluster) { $0.until = until }
+        let primary = try await cluster.withConnection { try ServerFacts(on: $0).primary }
+        #expect(primary?.timeline == 1)
+        let stream = try Stream(cluster) { ($0.until, $0.primary) = (until, primary) }
         let (lines, ending) = try await stream.drain()
         #expect(ending == .reachedUntil)
         #expect(lines.count == 1_052, "and nothing that was committed later")
@@ -307,6 +309,34 @@ private final class Stream: Sendable {
         #expect(error.code == "slot.in_use" && error.isTransient)
         first.stop.request()
         #expect(try await first.drain().ending == .stopped)
+    }
+
+    @Test func `a server that was promoted since, or another one, is not read`() async throws {
+        let cluster = try await cluster()
+        let primary = try await cluster.withConnection { try ServerFacts(on: $0).primary }
+        var former = try #require(primary)
+        former.timeline += 1
+        for other in [former, Primary(systemIdentifier: "1", timeline: 1)] {
+            let stream = try Stream(cluster) { $0.primary = other }
+            let error = try await #require(throws: WalrelayError.self) {
+                _ = try await stream.drain()
+            }
+            #expect(error.code == "server.changed" && error.isTransient)
+            let made = await #expect(throws: WalrelayError.self) {
+                try await onThread {
+                    _ = try SlotSnapshot.take(
+                        slot: "di_slot_other",
+                        slotExists: false,
+                        on: other,
+                        parameters: cluster.parameters(),
+                        stop: StopSignal(),
+                        log: Logger(label: "test")
+                    )
+                }
+            }
+            #expect(made?.code == "server.changed")
+        }
+        #expect(try cluster.psql("SELECT slot_name FROM pg_replication_slots") == "di_slot_t")
     }
 
     @Test func `the end of the server is an error that is worth a retry`() async throws {

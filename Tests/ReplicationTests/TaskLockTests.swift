@@ -159,6 +159,48 @@ import Testing
         await release(lock)
     }
 
+    @Test(arguments: [PostgresVersion.v11, .v13].filter(\.isAvailable))
+    func `who waits for it for months does so in one short transaction after another`(
+        version: PostgresVersion
+    ) async throws {
+        let cluster = try await PostgresCluster.start(version: version)
+        let first = TaskLock(task: "orders", parameters: cluster.parameters())
+        try await eventually("the first has it") { isOurs(first) }
+        var brisk = TaskLock.Pace()
+        brisk.attempt = .milliseconds(100)
+        let second = TaskLock(task: "orders", parameters: cluster.parameters(), pace: brisk)
+        try await eventually("the second waits") { holder(second) != nil }
+        func begun() throws -> String {
+            try cluster.psql(
+                """
+                SELECT xact_start FROM pg_stat_activity WHERE application_name LIKE '%lock'
+                AND pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')
+                """
+            )
+        }
+        for _ in 0..<2 {
+            let former = try begun()
+            try await eventually("another transaction") {
+                let now = try begun()
+                return !now.isEmpty && now != former
+            }
+        }
+        await release(second)
+        await release(first)
+    }
+
+    @Test func `a process that has the number of a former one is another`() {
+        var holder = TaskHolder(pid: 7, applicationName: "", clientAddress: nil)
+        let session = TaskLock.Session(pid: 7, began: "1.5")
+        #expect(!holder.isOther(than: session), "it cannot be seen")
+        holder.began = "1.5"
+        #expect(!holder.isOther(than: session))
+        holder.began = "2.5"
+        #expect(holder.isOther(than: session))
+        holder = TaskHolder(pid: 8, applicationName: "", clientAddress: nil)
+        #expect(holder.isOther(than: session))
+    }
+
     @Test func `a server that is not there is told, and does not keep anybody`() async throws {
         let port = try FreePort.find()
         let lock = TaskLock(

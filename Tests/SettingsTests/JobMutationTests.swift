@@ -6,6 +6,7 @@
 import ChangeModel
 import Foundation
 import Settings
+import Support
 import Testing
 
 @Suite struct JobMutations {
@@ -86,7 +87,7 @@ import Testing
             "\"connection\"", "\"jdbcUrl\"", "\"jdbc:postgresql://h:1/d?ssl=true\"", "\"t[0-9]\"",
             "\"random\"", "\"1,2\"", "\"date\"", "\"type\"", "\u{FEFF}", "\u{2028}", "😀",
         ]
-        var random = SeededRandom(state: 5)
+        var random = SeededGenerator(seed: 5)
         for round in 0..<2000 {
             let count = Int.random(in: 1...60, using: &random)
             let text = (0..<count).map { _ in pieces.randomElement(using: &random) ?? "" }.joined()

@@ -6,20 +6,8 @@
 import ChangeModel
 import Foundation
 import Settings
+import Support
 import Testing
-
-/// Small and repeatable: SplitMix64.
-struct SeededRandom: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
-}
 
 private let fragments = [
     "*", "&a", "*a", ": ", "- ", "\n", "\n  ", "{", "}", "[", "]", "\"", "'", "#", "|", ">", "%",
@@ -39,7 +27,7 @@ private let fragments = [
                 .filter { !$0.drop { $0 == 32 }.starts(with: "#".utf8) }
                 .joined(separator: [UInt8(ascii: "\n")])
         )
-        var random = SeededRandom(state: seed)
+        var random = SeededGenerator(seed: seed)
         try withDirectory { directory in
             let path = directory + "/s.yaml"
             for round in 0..<250 {
@@ -65,7 +53,7 @@ private let fragments = [
         }
     }
 
-    private func damaged(_ original: [UInt8], _ random: inout SeededRandom) -> [UInt8] {
+    private func damaged(_ original: [UInt8], _ random: inout SeededGenerator) -> [UInt8] {
         var bytes = original
         for _ in 0..<Int.random(in: 1...6, using: &random) {
             let index = Int.random(in: 0..<max(1, bytes.count), using: &random)

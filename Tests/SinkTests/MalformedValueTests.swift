@@ -6,6 +6,7 @@
 import ChangeModel
 import Foundation
 import Sink
+import Support
 import Testing
 
 private let comma: UInt8 = 0x2C
@@ -153,7 +154,7 @@ private let texts = ValueType.array(element: .text, delimiter: comma)
     }
 
     @Test func `mutated values never trap and never spoil a line`() throws {
-        var random = SeededRandom(seed: 20_260_612)
+        var random = SeededGenerator(seed: 20_260_612)
         let alphabet = Array("0123456789+-.:\\\"{}[],;= TZBCxPYMDHSeE=>NULLinfyt$a\u{1}".utf8)
         for round in 0..<20_000 {
             let (type, text) = samples[round % samples.count]
@@ -207,19 +208,4 @@ private let texts = ValueType.array(element: .text, delimiter: comma)
         (.array(element: integers, delimiter: comma), #"{"{1,2}","{3}"}"#),
         (.array(element: texts, delimiter: comma), #"{"{\"a\\\"b\",c}"}"#),
     ]
-}
-
-/// SplitMix64, so that a failure can be had again from the seed that it prints.
-struct SeededRandom: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
 }

@@ -6,12 +6,13 @@
 import ChangeModel
 import Foundation
 import Sink
+import Support
 import Testing
 
 @Suite struct RecordModelTests {
     @Test(arguments: [UInt64](1...40))
     func `records hold the events of the lines under the keys of the rows`(seed: UInt64) throws {
-        var random = SeededRandom(seed: seed)
+        var random = SeededGenerator(seed: seed)
         let batch = Self.batch(&random)
         let lines = try lines(of: batch)
         let form = RecordForm(topicPrefix: "shop", tombstones: Bool.random(using: &random))
@@ -45,7 +46,7 @@ import Testing
 
     @Test(arguments: [UInt64](41...60))
     func `the payloads under schemas are the records without`(seed: UInt64) throws {
-        var random = SeededRandom(seed: seed)
+        var random = SeededGenerator(seed: seed)
         let batch = Self.batch(&random)
         let plain = try records(of: batch)
         let typed = try records(of: batch, form: .typed)
@@ -123,7 +124,7 @@ import Testing
 
 extension RecordModelTests {
     /// Tables of each identity with few rows, so that keys change and stay; text columns only.
-    static func batch(_ random: inout SeededRandom) -> ChangeBatch {
+    static func batch(_ random: inout SeededGenerator) -> ChangeBatch {
         var batch = ChangeBatch()
         let identities: [ReplicaIdentity] = [.default, .full, .index, .full, .nothing, .default]
         for (index, identity) in identities.enumerated() {
@@ -161,7 +162,7 @@ extension RecordModelTests {
     private static func addChange(
         _ batch: inout ChangeBatch,
         _ ordinal: UInt64,
-        _ random: inout SeededRandom
+        _ random: inout SeededGenerator
     ) {
         let index = Int.random(in: 0..<batch.relations.count, using: &random)
         let relation = batch.relations[index].relation
@@ -202,7 +203,7 @@ extension RecordModelTests {
 
 @Suite struct MalformedBatchRecordTests {
     @Test func `a batch that contradicts itself is an error, never a trap`() throws {
-        var random = SeededRandom(seed: 20_260_613)
+        var random = SeededGenerator(seed: 20_260_613)
         var failures = 0
         for round in 0..<1_500 {
             var batch = RecordModelTests.batch(&random)
@@ -224,7 +225,7 @@ extension RecordModelTests {
         #expect(failures > 300)
     }
 
-    private static func spoil(_ batch: inout ChangeBatch, _ random: inout SeededRandom) {
+    private static func spoil(_ batch: inout ChangeBatch, _ random: inout SeededGenerator) {
         let change = Int.random(in: batch.changes.indices, using: &random)
         let cell = Int.random(in: batch.cells.indices, using: &random)
         let wild = UInt32.random(in: 0 ... .max, using: &random)

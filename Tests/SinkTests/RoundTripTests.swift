@@ -5,12 +5,13 @@
 import ChangeModel
 import Foundation
 import Sink
+import Support
 import Testing
 
 @Suite struct RoundTripTests {
     @Test(arguments: [UInt64](1...40))
     func `every line parses and gives back what the batch holds`(seed: UInt64) throws {
-        var random = SeededRandom(seed: seed)
+        var random = SeededGenerator(seed: seed)
         var batch = ChangeBatch()
         let relationCount = Int.random(in: 1...4, using: &random)
         for index in 0..<relationCount { addRelation(&batch, index, &random) }
@@ -61,8 +62,11 @@ import Testing
         var after: [String: String]?
     }
 
-    private func addRelation(_ batch: inout ChangeBatch, _ index: Int, _ random: inout SeededRandom)
-    {
+    private func addRelation(
+        _ batch: inout ChangeBatch,
+        _ index: Int,
+        _ random: inout SeededGenerator
+    ) {
         let columns = (0..<Int.random(in: 0...20, using: &random)).map { place in
             (
                 name: "\(place)" + text(upTo: 20, &random), type: ValueType.text,
@@ -77,8 +81,10 @@ import Testing
         )
     }
 
-    private func addChange(_ batch: inout ChangeBatch, _ random: inout SeededRandom) -> Expectation
-    {
+    private func addChange(
+        _ batch: inout ChangeBatch,
+        _ random: inout SeededGenerator
+    ) -> Expectation {
         let index = Int32.random(in: 0..<Int32(batch.relations.count), using: &random)
         let columns = batch.relations[Int(index)].relation.columns
         let kinds: [ChangeKind] = [.read, .insert, .update, .delete, .truncate]
@@ -120,7 +126,7 @@ import Testing
         return Expectation(before: old == .none ? nil : before, after: hasNew ? after : nil)
     }
 
-    private func text(upTo limit: Int, _ random: inout SeededRandom) -> String {
+    private func text(upTo limit: Int, _ random: inout SeededGenerator) -> String {
         let alphabet = Array("abcdefgh \"\\/\n\t\r\u{1}\u{1F}\u{7F}äöü東🚀{}[],:")
         return String(
             (0..<Int.random(in: 0...limit, using: &random)).map { _ in

@@ -228,6 +228,88 @@ struct SnapshotCopierTests {
         #expect(collector.rows("public.t") == ["<1>,<2>", "<2>,<4>"])
     }
 
+    @Test(arguments: versions)
+    func `what is missing may begin above the greatest key of a type`(
+        version: PostgresVersion
+    ) async throws {
+        let types: [(name: String, greatest: Int64)] = [
+            ("int2", 32_767), ("int4", 2_147_483_647), ("oid", 4_294_967_295), ("whole", 32_767),
+        ]
+        let cluster = try await PostgresCluster.start(version: version)
+        try cluster.psql("CREATE DOMAIN whole AS int2")
+        for (type, greatest) in types {
+            try cluster.psql(
+                """
+                CREATE TABLE t_\(type) (id \(type) PRIMARY KEY);
+                INSERT INTO t_\(type) VALUES (\(greatest)), (\(greatest - 1));
+                """
+            )
+            // What a chunk asks for has to come from the key's index.
+            let plan = try cluster.psql(
+                """
+                SET enable_seqscan = off; SET enable_bitmapscan = off;
+                EXPLAIN SELECT id FROM t_\(type) WHERE id >= '7'::pg_catalog.int8
+                """
+            )
+            #expect(plan.contains("Index Cond"), "\(plan)")
+        }
+        let exporter = try Exporter(cluster)
+        for isLastCopied in [true, false] {
+            let tables = try zip(cluster.tables(types.map { "t_\($0.name)" }), types).map {
+                let relation = $0.source.relation
+                let last = KeyRanges([KeyRange($1.greatest)])
+                let copied = isLastCopied ? last : last.complement
+                return SnapshotTable(
+                    $0.source,
+                    as: RelationVersion(relation: relation, types: [.integer], version: 0),
+                    after: TableCopy(
+                        oid: relation.oid,
+                        point: lsn,
+                        progress: .keys(column: "id", copied)
+                    )
+                )
+            }
+            let collector = Collector(lsn: lsn)
+            try await copy(
+                tables,
+                snapshot: exporter.snapshot,
+                of: cluster,
+                into: collector,
+                lsn: lsn
+            )
+            for (table, type) in zip(tables, types) {
+                let wanted = isLastCopied ? type.greatest - 1 : type.greatest
+                #expect(collector.rows("public.t_\(type.name)") == ["<\(wanted)>"])
+                var copy = table.copy
+                copy.add(collector.copied(copy.oid))
+                #expect(copy.progress == .whole, "\(type.name)")
+            }
+        }
+    }
+
+    @Test(arguments: versions.filter { $0 >= .v13 })
+    func `a key of xid8 is copied as others that are no numbers`(
+        version: PostgresVersion
+    ) async throws {
+        let cluster = try await PostgresCluster.start(version: version)
+        try cluster.psql(
+            """
+            CREATE TABLE t (id xid8 PRIMARY KEY, note text);
+            INSERT INTO t SELECT g::text::xid8, repeat('x', 400) FROM generate_series(1, 40000) g
+            """
+        )
+        let exporter = try Exporter(cluster)
+        let collector = Collector(lsn: lsn)
+        try await copy(
+            cluster.tables(["t"]),
+            snapshot: exporter.snapshot,
+            of: cluster,
+            into: collector,
+            lsn: lsn
+        )
+        #expect(Set(collector.rows("public.t")).count == 40_000)
+    }
+
     @Test func `no tables are copied at once`() async throws {
         let cluster = try await PostgresCluster.start(version: .v15)
         let exporter = try Exporter(cluster)

@@ -57,14 +57,11 @@ extension PostgresCluster {
         try connection.query("SET search_path = public")
         return try names.enumerated().map { index, name in
             let source = try Self.describe(name, filter: filter, connection)
-            let types = source.relation.columns.map { column in
-                [20, 21, 23, 26].contains(column.typeOID) ? ValueType.integer : .text
-            }
             return SnapshotTable(
                 source,
                 as: RelationVersion(
                     relation: source.relation,
-                    types: types,
+                    types: TypeCatalog().types(of: source.relation),
                     version: UInt64(index)
                 )
             )

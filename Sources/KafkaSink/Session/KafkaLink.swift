@@ -33,6 +33,7 @@ final class KafkaLink {
     private let patience: Patience
     private let log: Logger
     private var questioner: Admin?
+    private var hasOwnTopics = false
 
     /// How long an open transaction may hide the end of the checkpoints: a commit that is under
     /// way takes milliseconds.
@@ -61,6 +62,15 @@ final class KafkaLink {
         }
         questioner = admin
         return admin
+    }
+
+    /// Makes, before the first record, those topics beside the tables' that are missing: settings
+    /// of today may ask for one that those of the task's beginning did not.
+    func makeOwnTopics() throws {
+        guard !hasOwnTopics else { return }
+        let wanted = topics.ownTopics
+        if !wanted.isEmpty { try topics.make(wanted, admin: try admin()) }
+        hasOwnTopics = true
     }
 
     // MARK: - The checkpoint

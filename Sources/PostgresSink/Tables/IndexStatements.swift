@@ -92,7 +92,7 @@ extension TableMaker {
                 guard skipsTriggers, let referred = source.tables[key.referred] else {
                     let reason =
                         skipsTriggers
-                        ? "\(key.referredName) is not taken"
+                        ? "\(key.referredName) is none of the tables that are copied with it"
                         : "the role may not set session_replication_role"
                     plan.notices.append("foreign key \(key.name) of \(name) is left out: \(reason)")
                     continue

@@ -12,7 +12,8 @@ enum OwnTables {
     private static let privileges = [
         ("checkpoint", ["SELECT", "INSERT", "UPDATE", "DELETE"]),
         ("claim", ["SELECT", "INSERT", "UPDATE", "DELETE"]), ("dead_letter", ["INSERT"]),
-        ("copied", ["SELECT", "INSERT", "DELETE"]),
+        // UPDATE: a lane holds the row that says that its copy is the last one.
+        ("copied", ["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ]
 
     /// What a version before this one has not made, and only a snapshot needs.

@@ -67,7 +67,8 @@ import Testing
         #expect(built.count == 10)
         #expect(
             built.notices == [
-                "foreign key t_c_fkey of public.t is left out: public.other is not taken"
+                "foreign key t_c_fkey of public.t is left out: "
+                    + "public.other is none of the tables that are copied with it"
             ]
         )
         let onRoot = "CREATE INDEX on_root ON public.root USING btree (v)"

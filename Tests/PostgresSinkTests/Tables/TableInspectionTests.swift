@@ -168,6 +168,27 @@ import Testing
         try await Self.expectMended(servers, by: findings, as: "the role")
     }
 
+    @Test func `walrelay's own tables of somebody else's making are used with what is asked for`()
+        async throws
+    {
+        let servers = try await TableServers.start()
+        try servers.source.psql("CREATE TABLE t (id int)")
+        try servers.target.psql("CREATE TABLE t (id int)")
+        try await servers.connected { _, target in try CheckpointTable.make(on: target) }
+        try servers.target.psql(
+            "CREATE ROLE loader LOGIN; GRANT ALL ON t TO loader; "
+                + "GRANT SET ON PARAMETER session_replication_role TO loader"
+        )
+        let findings = try await Self.inspect(servers, as: "loader")
+        try await Self.expectMended(servers, by: findings, as: "loader")
+        let held = try await servers.connected(as: "loader") { _, target in
+            let checkpoints = CheckpointTable(task: "t")
+            try target.query("BEGIN; \(checkpoints.beginningCopy(1))")
+            return try target.query(checkpoints.holdingCopy(1)).count
+        }
+        #expect(held == 1)
+    }
+
     @Test func `a trigger that fires for replicated rows too is warned of`() async throws {
         let servers = try await TableServers.start()
         try servers.source.psql("CREATE TABLE t (id int)")
