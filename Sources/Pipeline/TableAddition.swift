@@ -174,6 +174,7 @@ final class AdditionWork: Sendable {
     /// Waits for the end of all transactions that were open when the tables were published.
     private func settle() throws {
         let connection = try Connection.open(options.source.for(.catalog), stop: ending)
+        try runner.slots.primary?.verify(on: connection)
         var nextNotice = ContinuousClock.now + .seconds(5)
         while try !writers.haveEnded(on: connection) {
             runner.board.beat(.snapshot)
