@@ -12,12 +12,13 @@
 //   open → inspect → resumeSnapshot → (write* → commit)* → prepare → (write* → commit)* → …
 //
 // `write` may be followed by `rollback` instead of `commit`, at any time; then the sink is as its
-// last checkpoint says and writing goes on from there.
+// last checkpoint says and writing goes on from there. Tables that are copied beside the stream come
+// by ways of their own: CopyingSink.
 
 public import ChangeModel
 
 /// A destination of changes that keeps the checkpoint together with the data.
-public protocol Sink: AnyObject {
+public protocol Sink: CopyingSink {
     /// Restores the sink to its checkpoint and returns it; `nil` where it never held one.
     ///
     /// What lies behind the checkpoint (a killed run's tail) is gone when this returns; of an
@@ -30,13 +31,6 @@ public protocol Sink: AnyObject {
     /// Changes nothing. `types` has those of the relations' types that are not built in. Throws one
     /// `WalrelayError` that lists all there is to mend.
     func inspect(_ relations: [Relation], types: [TypeEntry]) throws
-
-    /// The same of tables that are about to be copied beside the stream of others: also what their
-    /// rows would meet.
-    ///
-    /// What can be known to stand in the way of `beginCopy` is said here, since the checkpoint will
-    /// say by then that nothing of them is copied.
-    func inspectCopy(_ relations: [Relation], types: [TypeEntry]) throws
 
     /// Throws away what an unfinished snapshot left and makes a `.running` checkpoint durable.
     ///
@@ -76,32 +70,6 @@ public protocol Sink: AnyObject {
     /// Forgets whatever was written since the last commit.
     func rollback() throws
 
-    /// Makes ready what rows of tables are written to that are copied beside the stream of others.
-    ///
-    /// Called with nothing uncommitted. Takes away what there is of the tables where the last
-    /// checkpoint has nothing of them copied. Gives lanes where rows go past `writeCopied`.
-    func beginCopy(_ relations: [Relation], types: [TypeEntry]) throws -> (any CopyLanes)?
-
-    /// Takes rows of those tables, between any two calls of `write` and `commit`.
-    ///
-    /// What is committed meanwhile does not depend on them. A `rollback` may forget them, and
-    /// `dropUnfinished` does not.
-    func writeCopied(_ batch: borrowing ChangeBatch) throws
-
-    /// All rows have come: they are part of the sink with the next commit, which follows at once.
-    ///
-    /// Called with nothing uncommitted but these rows.
-    func endCopy() throws
-
-    /// Forgets the rows of a copy that does not come to its end.
-    func abandonCopy()
-
-    /// Gives up what was written of a transaction that has not ended and that will come again, and
-    /// nothing else; so that nobody waits for it.
-    ///
-    /// Whole transactions have all been committed.
-    func dropUnfinished() throws
-
     /// Called about every 100 ms while nothing comes, with what was written uncommitted or not.
     ///
     /// Nothing comes while the source is quiet, and while a snapshot's workers fill their batches.
@@ -122,11 +90,6 @@ public protocol Sink: AnyObject {
     /// A pipe cannot keep one: there the position of the slot is all there is, and a change may
     /// come again after a crash.
     var keepsCheckpoint: Bool { get }
-
-    /// Whether the rows of a table that is copied once more take the place of the former ones.
-    ///
-    /// Elsewhere the former ones are kept right until the new ones follow.
-    var replacesCopies: Bool { get }
 
     /// Whether rows of a snapshot can be seen before they are committed.
     ///
@@ -150,11 +113,6 @@ extension Sink {
     /// Finds nothing wrong: a sink of events takes any relation.
     public func inspect(_ relations: [Relation], types: [TypeEntry]) throws {}
 
-    /// What `inspect` says.
-    public func inspectCopy(_ relations: [Relation], types: [TypeEntry]) throws {
-        try inspect(relations, types: types)
-    }
-
     /// Does nothing: a sink of events has nothing to make.
     public func prepare(_ relations: [Relation], types: [TypeEntry]) throws {}
 
@@ -169,30 +127,6 @@ extension Sink {
 
     /// Does nothing.
     public func idle() throws {}
-
-    /// Makes ready as for a snapshot, for rows that come through `writeCopied`.
-    public func beginCopy(
-        _ relations: [Relation],
-        types: [TypeEntry]
-    ) throws -> (any CopyLanes)? {
-        try prepare(relations, types: types)
-        return nil
-    }
-
-    /// Writes them like any rows.
-    public func writeCopied(_ batch: borrowing ChangeBatch) throws { try write(batch) }
-
-    /// Does nothing: what was written is committed with whatever is committed next.
-    public func endCopy() throws {}
-
-    /// Does nothing.
-    public func abandonCopy() {}
-
-    /// Rolls back.
-    public func dropUnfinished() throws { try rollback() }
-
-    /// False: events are appended.
-    public var replacesCopies: Bool { false }
 
     /// False: what is not committed is not seen.
     public var showsUnfinishedSnapshots: Bool { false }
@@ -215,37 +149,4 @@ public struct SinkStatistics: Sendable, Equatable {
 
     /// Nothing done yet.
     public init() {}
-}
-
-/// What a sink may ask of the pipeline that drives it.
-public protocol SinkSupervisor: Sendable {
-    /// Waits before the `attempt`-th retry (from 1) of something that is expected to mend itself.
-    ///
-    /// Reports the error, keeps the watchdog fed and sleeps with backoff. Throws
-    /// `CancellationError` once the task is asked to stop, and the error itself, no longer
-    /// transient, once the time for retries is used up.
-    func waitBeforeRetry(of error: WalrelayError, attempt: Int) throws
-
-    /// Says that the sink waits for somebody else's pace, such as a reader that is slow.
-    ///
-    /// To be called at least every second of such a wait: keeps the watchdog fed. Returns false
-    /// once the task is asked to stop.
-    func keepWaiting() -> Bool
-
-    /// Says what a wait is for that may still end by itself: the operator sees it, nothing else.
-    ///
-    /// To be called now and then for as long as the wait lasts.
-    func note(_ error: WalrelayError)
-
-    /// Says what works and may cause trouble: of the findings the warnings, each once a run,
-    /// however often a sink is opened in it.
-    func tell(_ findings: [Finding])
-}
-
-extension SinkSupervisor {
-    /// Says nothing.
-    public func note(_ error: WalrelayError) {}
-
-    /// Says nothing.
-    public func tell(_ findings: [Finding]) {}
 }

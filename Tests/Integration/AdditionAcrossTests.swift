@@ -10,7 +10,7 @@ import Support
 import Synchronization
 import Testing
 
-extension Acceptance {
+extension Changeover {
     @Suite(.serialized) struct AdditionAcrossTests {
         /// The oldest that is here, which has the fault, and the usual one.
         static let versions = Set([PostgresVersion.available.first ?? .v15, .v15]).sorted()

@@ -42,7 +42,7 @@ enum AdditionForms {
     static let added = ["public.b", "public.p", "public.q"]
 }
 
-extension Acceptance {
+extension Changeover {
     @Suite(.serialized) struct AdditionFormsTests {
         private static func load(_ cluster: PostgresCluster, database: String) -> WritingClient {
             WritingClient(cluster, database: database, seconds: 90, perSecond: 40) {

@@ -8,7 +8,7 @@ import Sink
 import Support
 import Testing
 
-extension Acceptance {
+extension Changeover {
     @Suite(.serialized) struct AdditionSinkTests {
         // MARK: Another PostgreSQL
 

@@ -63,7 +63,7 @@ extension RelayTask {
     }
 }
 
-extension Acceptance {
+extension Changeover {
     @Suite(.serialized) struct AdditionTests {
         /// A running task of table a on a cluster of its own.
         private func task(

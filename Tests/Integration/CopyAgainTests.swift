@@ -23,7 +23,7 @@ extension CopyTask {
     }
 }
 
-extension Acceptance {
+extension Changeover {
     @Suite(.serialized) struct CopyAgainTests {
         @Test(.timeLimit(.minutes(3)))
         func `a copy that is merged has what was deleted before it`() async throws {

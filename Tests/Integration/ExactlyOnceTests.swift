@@ -12,6 +12,12 @@ import Testing
 @Suite(.serialized)
 enum Acceptance {}
 
+/// Heavy tests of what changes while a task runs: tables come in, daemons take over, snapshots go on.
+///
+/// They wait more than they work, so they go on beside the others.
+@Suite(.serialized)
+enum Changeover {}
+
 extension Acceptance {
     @Suite(.serialized)
     struct ExactlyOnceTests {

@@ -8,7 +8,7 @@ import Foundation
 import Support
 import Testing
 
-extension Acceptance {
+extension Changeover {
     @Suite(.serialized)
     struct FailoverTests {
         private static let keys = ["public.t": ["id"]]

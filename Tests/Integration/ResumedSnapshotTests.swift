@@ -79,7 +79,7 @@ final class ResumedLoad: Sendable {
     }
 }
 
-extension Acceptance {
+extension Changeover {
     @Suite(
         .serialized,
         .enabled(if: TestKnob.hasFailpoints, "a snapshot has to be slow on purpose")

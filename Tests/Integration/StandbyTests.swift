@@ -10,7 +10,7 @@ import Glibc
 import Support
 import Testing
 
-extension Acceptance {
+extension Changeover {
     @Suite(.serialized)
     struct StandbyTests {
         private static func twins(
