@@ -342,7 +342,8 @@ extension Changeover {
             )
             await load.end()
             try await task.runUntilNow(.seconds(1_800))
-            #expect(try await task.differences(ResumedSource.keys) == [], "seed \(random.seed)")
+            let differences = try await task.differences(ResumedSource.keys)
+            #expect(differences.prefix(20) == [], "seed \(random.seed)")
         }
     }
 }

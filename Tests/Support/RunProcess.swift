@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Runs a program to its end with a time limit, and gives what it printed. Output is kept up to
-// a bound of 64 MiB a stream; what comes after is read and dropped.
+// Runs a program to its end with a time limit, and gives what it printed: all of it, or an error. A
+// text that was cut would make a judge of two texts wrong.
 public import Foundation
 import Glibc
 
@@ -47,7 +47,7 @@ public func runProcess(
         )
     }
     let deadline = ContinuousClock.now + limit
-    let texts = drain([out, err], until: deadline)
+    let texts = try drain([out, err], until: deadline)
     guard let status = child.waitBlocking(max(deadline - .now, .milliseconds(100))) else {
         throw SupportError(
             "\(executable) did not end within \(limit):\n\(texts[0].suffix(2_000))"
@@ -75,9 +75,13 @@ func pipePair() throws -> (read: Int32, write: Int32) {
     return (ends[0], ends[1])
 }
 
-/// Reads all descriptors to their ends or until the deadline.
-private func drain(_ descriptors: [Int32], until deadline: ContinuousClock.Instant) -> [String] {
-    let byteLimit = 64 << 20
+/// Reads all descriptors to their ends or until the deadline; throws where one gives more than
+/// 1 GiB.
+private func drain(
+    _ descriptors: [Int32],
+    until deadline: ContinuousClock.Instant
+) throws -> [String] {
+    let byteLimit = 1 << 30
     var bytes = descriptors.map { _ in [UInt8]() }
     var polled = descriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
     var chunk = [UInt8](repeating: 0, count: 65_536)
@@ -89,6 +93,8 @@ private func drain(_ descriptors: [Int32], until deadline: ContinuousClock.Insta
                 polled[index].fd = -1
             } else if bytes[index].count < byteLimit {
                 bytes[index].append(contentsOf: chunk[..<count])
+            } else {
+                throw SupportError("a program printed more than 1 GiB")
             }
         }
     }
