@@ -12,8 +12,8 @@
 //   open → inspect → resumeSnapshot → (write* → commit)* → prepare → (write* → commit)* → …
 //
 // `write` may be followed by `rollback` instead of `commit`, at any time; then the sink is as its
-// last checkpoint says and writing goes on from there. Tables that are copied beside the stream come
-// by ways of their own: CopyingSink.
+// last checkpoint says and writing goes on from there. Tables that are copied beside the stream
+// come by ways of their own: CopyingSink.
 
 public import ChangeModel
 

@@ -12,7 +12,7 @@ import Testing
 @Suite(.serialized)
 enum Acceptance {}
 
-/// Heavy tests of what changes while a task runs: tables come in, daemons take over, snapshots go on.
+/// Heavy tests of what changes while a task runs: tables come in, another daemon takes over.
 ///
 /// They wait more than they work, so they go on beside the others.
 @Suite(.serialized)
