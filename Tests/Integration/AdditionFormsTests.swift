@@ -60,14 +60,14 @@ extension Changeover {
             }
         }
 
-        @Test(.timeLimit(.minutes(4)))
-        func `tables of every form come into the files at once`() async throws {
-            let cluster = try await PostgresCluster.start()
-            try cluster.psql(AdditionForms.tables)
-            let task = try RelayTask(cluster, tables: ["public.a"])
+        /// Has the tables come into a task of the first one under load, and all of it be written.
+        private static func addAll(
+            to task: RelayTask,
+            database: String = "postgres"
+        ) async throws {
             let daemon = try task.start()
             try await task.waitForPhase("streaming", of: daemon)
-            let load = Self.load(cluster, database: "postgres")
+            let load = Self.load(task.cluster, database: database)
             try task.reload(daemon, include: AdditionForms.all)
             try await Self.wait(of: daemon)
             load.stop()
@@ -75,6 +75,14 @@ extension Changeover {
             #expect(load.errors == [:])
             #expect(try await daemon.stop() == .code(0))
             try await task.runUntilNow()
+        }
+
+        @Test(.timeLimit(.minutes(4)))
+        func `tables of every form come into the files at once`() async throws {
+            let cluster = try await PostgresCluster.start()
+            try cluster.psql(AdditionForms.tables)
+            let task = try RelayTask(cluster, tables: ["public.a"])
+            try await Self.addAll(to: task)
             #expect(try await task.differences(AdditionForms.keys) == [])
             #expect(try task.copies(of: "public.b") == 1)
             #expect(try task.copies(of: "public.p") == 1)
@@ -82,18 +90,9 @@ extension Changeover {
 
         @Test(.timeLimit(.minutes(4)))
         func `tables of every form come into a copy at once`() async throws {
-            var task = try await CopyTask.sharing("add_forms", sql: AdditionForms.tables)
-            task = try task.with(target: [], tables: ["public.a"])
-            let daemon = try task.start()
-            try await task.relay.waitForPhase("streaming", of: daemon)
-            let load = Self.load(task.servers.source, database: task.database)
-            try task.relay.reload(daemon, include: AdditionForms.all)
-            try await Self.wait(of: daemon)
-            load.stop()
-            try await load.wait(.seconds(90))
-            #expect(load.errors == [:])
-            #expect(try await daemon.stop() == .code(0))
-            try await task.runUntilNow()
+            let shared = try await CopyTask.sharing("add_forms", sql: AdditionForms.tables)
+            let task = try shared.with(tables: ["public.a"])
+            try await Self.addAll(to: task.relay, database: task.database)
             #expect(try await task.differences() == [])
             try await task.end()
         }
