@@ -77,7 +77,10 @@ extension TaskRunner {
             on: control
         ).baseline
         guard baseline.losses.isEmpty else { return checkpoint }
-        guard !lacking.isEmpty else { return try settleOnly(&run, control: control) }
+        guard !lacking.isEmpty else {
+            try startAddition(run: &run, control: control)
+            return run.checkpoint
+        }
         do {
             try refuseNames(of: lacking.map(\.relation), known: checkpoint.relations)
             try admit(lacking, of: tables, known: checkpoint, sink: sink, control: control)
@@ -163,36 +166,36 @@ extension TaskRunner {
             throw AfterAdmission(cause: error)
         }
         run.checkpoint = checkpoint
-        let work = try AdditionWork(
+        try startAddition(
             of: copied,
             bare: bare,
             followsStream: isSeen,
-            arrived: run.arrived,
-            runner: self,
-            on: control
+            run: &run,
+            control: control
         )
-        log.notice("adding \(work.names) beside the stream")
-        run.mustSettle = false
-        run.addition = TableAddition(work)
         return checkpoint
     }
 
-    /// Has the stream begin anew once it is past all transactions that are open now.
-    private func settleOnly(
-        _ run: inout RunState,
+    /// Has tables come in once the stream is past all transactions that are open now, and the
+    /// stream begin anew there; without any of them that alone.
+    private func startAddition(
+        of copied: [Relation] = [],
+        bare: [Relation] = [],
+        followsStream: Bool = false,
+        run: inout RunState,
         control: borrowing Connection
-    ) throws -> Checkpoint? {
+    ) throws {
         let work = try AdditionWork(
-            of: [],
-            bare: [],
-            followsStream: false,
+            of: copied,
+            bare: bare,
+            followsStream: followsStream,
             arrived: run.arrived,
             runner: self,
             on: control
         )
+        if !work.names.isEmpty { log.notice("adding \(work.names) beside the stream") }
         run.mustSettle = false
         run.addition = TableAddition(work)
-        return run.checkpoint
     }
 
     /// Whether only changes of a table are taken, from some position on.
