@@ -43,16 +43,16 @@ public struct TableCopy: Sendable, Equatable {
         self.oid = oid
         self.point = point
         self.progress = progress
-        self.rows = rows
-        self.bytes = bytes
+        self.rows = Self.counted(rows)
+        self.bytes = Self.counted(bytes)
     }
 
     /// Adds what another copy of the same table brings; all that is everything becomes `whole`.
     ///
     /// Ranges of another column than those that are there are left out: they would be read again.
     public mutating func add(_ other: TableCopy) {
-        rows += other.rows
-        bytes += other.bytes
+        rows = Self.counted(rows + other.rows)
+        bytes = Self.counted(bytes + other.bytes)
         switch (progress, other.progress) {
         case (.whole, _), (_, .nothing): break
         case (_, .whole): progress = .whole
@@ -66,6 +66,13 @@ public struct TableCopy: Sendable, Equatable {
     }
 }
 
+extension TableCopy {
+    /// A count within bounds that thousands of tables can be summed up in.
+    ///
+    /// Counts are told to people and decide nothing: one that a damaged document makes up is cut.
+    private static func counted(_ count: Int64) -> Int64 { min(max(0, count), 1 << 50) }
+}
+
 extension TableCopy: Codable {
     private enum Key: String, CodingKey {
         case oid, point, column, ranges, whole, rows, bytes, asked
@@ -76,8 +83,8 @@ extension TableCopy: Codable {
         let values = try decoder.container(keyedBy: Key.self)
         oid = try values.decode(UInt32.self, forKey: .oid)
         point = try values.decode(LSN.self, forKey: .point)
-        rows = try values.decodeIfPresent(Int64.self, forKey: .rows) ?? 0
-        bytes = try values.decodeIfPresent(Int64.self, forKey: .bytes) ?? 0
+        rows = Self.counted(try values.decodeIfPresent(Int64.self, forKey: .rows) ?? 0)
+        bytes = Self.counted(try values.decodeIfPresent(Int64.self, forKey: .bytes) ?? 0)
         isAsked = try values.decodeIfPresent(Bool.self, forKey: .asked) ?? false
         if try values.decodeIfPresent(Bool.self, forKey: .whole) ?? false {
             progress = .whole

@@ -56,6 +56,13 @@ public struct WalrelayError: Error, Sendable, Equatable {
     }
 }
 
+extension WalrelayError {
+    /// An error that no room has given a name: a defect of walrelay.
+    public init(unforeseen error: any Error) {
+        self.init("internal", exit: .internalError, "\(error)")
+    }
+}
+
 extension WalrelayError: CustomStringConvertible {
     /// `message (code)`, then the hint on a line of its own.
     public var description: String {

@@ -97,8 +97,7 @@ struct BatchCommand: AsyncParsableCommand {
         defer { signals.cancel() }
         guard !dryRun else {
             let plan = try await onOwnThread(named: "job") { try runner.plan() }
-            FileHandle.standardOutput.write(Data(BatchText.plan(plan).utf8))
-            return
+            return try StandardOutput.write(BatchText.plan(plan))
         }
         try await Self.run(runner, printsRows: job.printsRows, log: log)
     }

@@ -5,6 +5,7 @@ import ChangeModel
 import Foundation
 import Glibc
 import LibPQ
+import NDJSONSink
 import PostgresSink
 import Replication
 import Settings
@@ -49,8 +50,13 @@ struct CheckCommand: AsyncParsableCommand {
                 let connection = try Connection.open(source.for(.check))
                 var findings = warned + connection.encryption.findings(setting: "source")
                 findings += try Prerequisites.check(requirements, on: connection)
-                if let target { findings += try Self.findings(of: target, asking: connection) }
-                if let checkBrokers { findings += try checkBrokers(connection) }
+                if let directory = settings.sink.directory {
+                    findings += DirectoryCheck.findings(directory)
+                }
+                try ImpatientSupervisor.asking {
+                    if let target { findings += try Self.findings(of: target, asking: connection) }
+                    if let checkBrokers { findings += try checkBrokers(connection) }
+                }
                 return findings
             } catch let error as PostgresError {
                 throw WalrelayError(
@@ -59,10 +65,14 @@ struct CheckCommand: AsyncParsableCommand {
                 )
             }
         }
+        let isColoured = TerminalScreen.isColoured(
+            STDOUT_FILENO,
+            ProcessInfo.processInfo.environment
+        )
         print(
             json
                 ? try FindingsReport.json(findings)
-                : FindingsReport.text(findings, colors: isatty(STDOUT_FILENO) == 1),
+                : FindingsReport.text(findings, colors: isColoured),
             terminator: ""
         )
         // What failed stands in the report already; only the code is left to say.

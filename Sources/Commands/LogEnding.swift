@@ -28,29 +28,35 @@ enum LogEnding {
             output.flush()
             say(error.message, .success, to: log)
             throw error
-        } catch let error as WalrelayError {
-            output.flush()
-            guard output.format == .json else {
-                log.error(
-                    "ends with exit code \(error.exit.rawValue)",
-                    metadata: ["code": "\(error.code)", "exit": "\(error.exit.rawValue)"]
-                )
-                throw error
-            }
-            var metadata: Logger.Metadata = [
-                "code": "\(error.code)", "exit": .stringConvertible(Int(error.exit.rawValue)),
-            ]
-            if !error.hint.isEmpty { metadata["try"] = "\(error.hint)" }
-            log.error("\(error.message)", metadata: metadata)
-            throw Logged(exit: error.exit)
         } catch {
             output.flush()
+            try end(
+                with: (error as? WalrelayError) ?? WalrelayError(unforeseen: error),
+                log,
+                output
+            )
+        }
+    }
+
+    /// Says the error's exit code where people read the log, and all of it where programs do.
+    private static func end(
+        with error: WalrelayError,
+        _ log: Logger,
+        _ output: LogOutput
+    ) throws -> Never {
+        guard output.format == .json else {
             log.error(
-                "ends with an error that has no name: \(error)",
-                metadata: ["code": "internal"]
+                "ends with exit code \(error.exit.rawValue)",
+                metadata: ["code": "\(error.code)", "exit": "\(error.exit.rawValue)"]
             )
             throw error
         }
+        var metadata: Logger.Metadata = [
+            "code": "\(error.code)", "exit": .stringConvertible(Int(error.exit.rawValue)),
+        ]
+        if !error.hint.isEmpty { metadata["try"] = "\(error.hint)" }
+        log.error("\(error.message)", metadata: metadata)
+        throw Logged(exit: error.exit)
     }
 
     private static func say(_ why: String, _ exit: ChangeModel.ExitCode, to log: Logger) {

@@ -24,7 +24,7 @@ struct ReloadService: Service {
     let http: HealthService
     let output: LogOutput
     let notifier: SystemdNotifier
-    let stop: StopSignal
+    let requestStop: @Sendable () -> Void
     let log: Logger
     private let hadTerminal = isatty(STDERR_FILENO) == 1
 
@@ -35,7 +35,7 @@ struct ReloadService: Service {
         http: HealthService,
         output: LogOutput,
         notifier: SystemdNotifier,
-        stop: StopSignal,
+        requestStop: @escaping @Sendable () -> Void,
         log: Logger
     ) {
         self.load = load
@@ -44,7 +44,7 @@ struct ReloadService: Service {
         self.http = http
         self.output = output
         self.notifier = notifier
-        self.stop = stop
+        self.requestStop = requestStop
         self.log = log
     }
 
@@ -56,7 +56,7 @@ struct ReloadService: Service {
     func run() async throws {
         for await _ in await UnixSignalsSequence(trapping: .sighup).cancelOnGracefulShutdown() {
             if hadTerminal, isatty(STDERR_FILENO) == 0 {
-                stop.request()
+                requestStop()
                 continue
             }
             try await onOwnThread(named: "reload") { [self] in

@@ -13,6 +13,7 @@ import Operations
 import Pipeline
 import ServiceLifecycle
 import Settings
+import Synchronization
 import UnixSignals
 
 struct RunCommand: AsyncParsableCommand {
@@ -134,11 +135,11 @@ struct RunCommand: AsyncParsableCommand {
             liveOptions,
             board: board,
             output: output,
-            stop: stop,
+            requestStop: { runner.requestStop() },
             log: log
         )
         try await Self.serve(
-            PipelineService(runner: runner, stop: stop, log: log),
+            PipelineService(runner: runner, log: log),
             beside: services,
             log: log
         )
@@ -151,7 +152,7 @@ struct RunCommand: AsyncParsableCommand {
         _ options: LiveOptions,
         board: StatusBoard,
         output: LogOutput,
-        stop: StopSignal,
+        requestStop: @escaping @Sendable () -> Void,
         log: Logger
     ) throws -> [any Service] {
         let http = try Self.httpService(
@@ -172,7 +173,7 @@ struct RunCommand: AsyncParsableCommand {
             http: http,
             output: output,
             notifier: notifier,
-            stop: stop,
+            requestStop: requestStop,
             log: log
         )
         let reporter = LogReporter(board: board, logger: log, output: output)
@@ -233,22 +234,40 @@ struct RunCommand: AsyncParsableCommand {
         )
         configuration.maximumGracefulShutdownDuration = .seconds(30)
         configuration.logger.logLevel = .critical
-        try await ServiceGroup(configuration: configuration).run()
+        do {
+            try await ServiceGroup(configuration: configuration).run()
+        } catch {
+            throw pipeline.failure ?? error
+        }
+        // The group forgets what a service throws that has used up its time.
+        if let failure = pipeline.failure { throw failure }
     }
 }
 
 /// The pipeline as a service: it blocks a thread of its own, and a shutdown asks it to stop.
-struct PipelineService: Service {
-    let runner: TaskRunner
-    let stop: StopSignal
-    let log: Logger
+final class PipelineService: Service {
+    private let runner: TaskRunner
+    private let log: Logger
+    private let failed = Mutex<WalrelayError?>(nil)
+
+    init(runner: TaskRunner, log: Logger) {
+        (self.runner, self.log) = (runner, log)
+    }
+
+    /// What the run has ended with; nil before its end, and where it has ended well.
+    var failure: WalrelayError? { failed.withLock(\.self) }
 
     func run() async throws {
         try await withTaskCancellationOrGracefulShutdownHandler {
-            try await onOwnThread(named: "pipeline") { [runner] in try runner.run() }
-        } onCancelOrGracefulShutdown: {
+            do {
+                try await onOwnThread(named: "pipeline") { [runner] in try runner.run() }
+            } catch let error as WalrelayError {
+                failed.withLock { $0 = error }
+                throw error
+            }
+        } onCancelOrGracefulShutdown: { [runner, log] in
             log.notice("asked to stop: what was received goes to the sink")
-            stop.request()
+            runner.requestStop()
         }
     }
 }

@@ -37,11 +37,11 @@ struct ServerOption: ParsableArguments {
     /// How the server is reached; blocks.
     func parameters() throws -> ConnectionParameters {
         if let conninfo { return ConnectionParameters(keywords: ["dbname": conninfo]) }
-        let settings = try Settings.load(
+        let (task, source) = try Settings.loadSource(
             path: config ?? "",
             environment: ProcessInfo.processInfo.environment
         )
-        return try settings.sourceParameters()
+        return try source.parameters(of: task)
     }
 }
 

@@ -98,3 +98,10 @@ extension Settings {
         return try SinkAssembly.postgresOptions(section, self, database: database)
     }
 }
+
+extension Settings.Sink {
+    /// The directory of a sink that has one.
+    var directory: String? {
+        if case .ndjson(let section) = self { section.directory } else { nil }
+    }
+}

@@ -60,7 +60,8 @@ struct SnapshotCommand: AsyncParsableCommand {
         }
         setenv("no_proxy", "*", 1)
         let environment = ProcessInfo.processInfo.environment
-        try await StatusAddress(settings: settings, path: config.config).askForSnapshot(
+        let address = try StatusAddress(of: settings.task, settings.http, path: config.config)
+        try await address.askForSnapshot(
             of: names,
             token: settings.http.readToken(environment: environment).map { Secret($0) }
         )
@@ -107,7 +108,9 @@ struct SnapshotCommand: AsyncParsableCommand {
             case .lost(let error): throw error
             case .asking: lock.wait(for: .milliseconds(500))
             case .ours:
-                try note(names, in: sink(settings, parameters), of: settings.task)
+                try ImpatientSupervisor.asking {
+                    try note(names, in: sink(settings, parameters), of: settings.task)
+                }
                 return false
             }
         }
@@ -126,7 +129,16 @@ struct SnapshotCommand: AsyncParsableCommand {
     private static func note(_ names: [TableName], in sink: any Sink, of task: String) throws {
         let opened = try sink.open()
         defer { try? sink.close() }
-        guard sink.keepsCheckpoint, var checkpoint = opened, checkpoint.snapshot == .complete,
+        guard sink.keepsCheckpoint else {
+            throw WalrelayError(
+                "task.not_running",
+                exit: .unreachable,
+                "Task \(task) is not running, and its sink keeps no checkpoint in which this could "
+                    + "be noted",
+                hint: "start it, then ask again"
+            )
+        }
+        guard var checkpoint = opened, checkpoint.snapshot == .complete,
             checkpoint.task == task
         else {
             throw WalrelayError(
@@ -155,7 +167,7 @@ extension StatusAddress {
         if let token {
             request.setValue("Bearer \(token.reveal())", forHTTPHeaderField: "Authorization")
         }
-        let (code, body) = try await StatusExchange.reply(to: request, within: 5)
+        let (code, body) = try await reply(to: request)
         guard code == 202 else {
             let reason = String(decoding: body.prefix(500), as: UTF8.self)
             throw WalrelayError(

@@ -28,8 +28,8 @@ struct StatusAddress: Sendable {
     /// The address that the settings let the task listen on.
     ///
     /// Throws, exit 78, where HTTP is switched off or the system chooses the port.
-    init(settings: Settings, path: String) throws(WalrelayError) {
-        guard var listen = settings.http.listen, listen.port != 0 else {
+    init(of task: String, _ http: Settings.HTTP, path: String) throws(WalrelayError) {
+        guard var listen = http.listen, listen.port != 0 else {
             throw WalrelayError(
                 "http.off",
                 exit: .settings,
@@ -44,9 +44,9 @@ struct StatusAddress: Sendable {
             throw Self.invalid("\(listen)")
         }
         self.url = url
-        task = settings.task
+        self.task = task
         hint =
-            "systemctl status walrelay@\(settings.task), or start it: "
+            "systemctl status walrelay@\(task), or start it: "
             + "walrelay run --config \(path)"
     }
 
@@ -79,12 +79,7 @@ struct StatusAddress: Sendable {
         if let token {
             request.setValue("Bearer \(token.reveal())", forHTTPHeaderField: "Authorization")
         }
-        let (code, body): StatusExchange.Reply
-        do {
-            (code, body) = try await StatusExchange.reply(to: request, within: 5)
-        } catch {
-            throw silence(error)
-        }
+        let (code, body) = try await reply(to: request)
         if code == 401 {
             throw WalrelayError(
                 "status.token_refused",
@@ -101,6 +96,7 @@ struct StatusAddress: Sendable {
             throw failure(
                 "status.foreign",
                 "What answers at \(shown) is no task of this version of walrelay (HTTP \(code))"
+                    + Self.reason(code, body)
             )
         }
         if let task, status.task != task {
@@ -110,6 +106,17 @@ struct StatusAddress: Sendable {
             )
         }
         return Answer(body: body, status: status)
+    }
+
+    /// Waits for an answer of any kind, for five seconds at most.
+    ///
+    /// Throws, exit 75, where there is none.
+    func reply(to request: URLRequest) async throws(WalrelayError) -> StatusExchange.Reply {
+        do {
+            return try await StatusExchange.reply(to: request, within: 5)
+        } catch {
+            throw silence(error)
+        }
     }
 
     private func silence(_ error: any Error) -> WalrelayError {
@@ -128,6 +135,13 @@ struct StatusAddress: Sendable {
                 "\(name) cannot be asked at \(shown): \(error.localizedDescription)"
             )
         }
+    }
+
+    /// What a task that is there says where it does not answer.
+    private static func reason(_ code: Int, _ body: Data) -> String {
+        guard [421, 500, 503].contains(code) else { return "" }
+        let line = String(decoding: body.prefix(200), as: UTF8.self).split(separator: "\n").first
+        return line.map { ", or it has a reason: \(String($0).shown)" } ?? ""
     }
 
     private func failure(_ code: String, _ message: String) -> WalrelayError {

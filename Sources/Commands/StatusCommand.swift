@@ -64,25 +64,28 @@ struct StatusCommand: AsyncParsableCommand {
         try show(first)
         while watch {
             try await Task.sleep(for: .seconds(2))
+            let answer: StatusAddress.Answer
             do {
-                let answer = try await address.ask(token: try token(http))
-                if !json { print() }
-                try show(answer)
+                answer = try await address.ask(token: try token(http))
             } catch let error as WalrelayError {
                 // Restarts pass: whoever watches wants to see the task come back.
-                FileHandle.standardError.write(Data(TerminalText.error(error).utf8))
+                try? FileHandle.standardError.write(
+                    contentsOf: Data(TerminalText.error(error).utf8)
+                )
+                continue
             }
+            try show(answer, after: "\n")
         }
     }
 
     private func target() throws -> (address: StatusAddress, http: Settings.HTTP?) {
         if let url { return (try StatusAddress(url: url), nil) }
         let path = config ?? ""
-        let settings = try Settings.load(
+        let (task, http) = try Settings.loadAddress(
             path: path,
             environment: ProcessInfo.processInfo.environment
         )
-        return (try StatusAddress(settings: settings, path: path), settings.http)
+        return (try StatusAddress(of: task, http, path: path), http)
     }
 
     /// The token as it is now; what is named on the command line goes first.
@@ -96,13 +99,11 @@ struct StatusCommand: AsyncParsableCommand {
         return try http?.readToken(environment: environment).map { Secret($0) }
     }
 
-    private func show(_ answer: StatusAddress.Answer) throws {
+    /// Prints the answer in one piece, below a blank line where one for people was there before.
+    private func show(_ answer: StatusAddress.Answer, after separator: String = "") throws {
         if json {
-            FileHandle.standardOutput.write(answer.body)
-            if answer.body.last != UInt8(ascii: "\n") {
-                FileHandle.standardOutput.write(Data("\n".utf8))
-            }
-            return
+            let end: [UInt8] = answer.body.last == UInt8(ascii: "\n") ? [] : [UInt8(ascii: "\n")]
+            return try StandardOutput.write(Array(answer.body) + end)
         }
         let isColoured = TerminalScreen.isColoured(
             STDOUT_FILENO,
@@ -111,7 +112,7 @@ struct StatusCommand: AsyncParsableCommand {
         let lines = StatusReport(status: answer.status).lines.map {
             $0.rendered(isColoured: isColoured) + "\n"
         }
-        FileHandle.standardOutput.write(Data(lines.joined().utf8))
+        try StandardOutput.write(separator + lines.joined())
     }
 
     /// Draws the status every two seconds, and at once when the window changes, until interrupted.

@@ -38,6 +38,7 @@ struct StatusReport {
             ["source", StyledText(server)],
             ["slot", slot],
             ["publication", StyledText(source.publication ?? "-")],
+            ["tables", StyledText(status.stream.tablesText ?? "-")],
             ["lag", StyledText(lag)],
             ["rate", StyledText(rate)],
             ["position", StyledText(position)],

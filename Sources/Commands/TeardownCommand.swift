@@ -49,16 +49,11 @@ struct TeardownCommand: AsyncParsableCommand {
         // A directory that is absent holds no checkpoint and need not be made for this.
         let isSinkThere = settings.sink.directory.map(FileManager.default.fileExists) ?? true
         try await asking(parameters, "dropping the slot") { connection in
-            let sink = isSinkThere ? try makeSink(ImpatientSupervisor()) : nil
-            try teardown.run(on: connection, sink: sink)
+            try ImpatientSupervisor.asking {
+                let sink = isSinkThere ? try makeSink(ImpatientSupervisor()) : nil
+                try teardown.run(on: connection, sink: sink)
+            }
         }
-    }
-}
-
-extension Settings.Sink {
-    /// The directory of a sink that has one.
-    fileprivate var directory: String? {
-        if case .ndjson(let section) = self { section.directory } else { nil }
     }
 }
 
@@ -108,15 +103,4 @@ private struct Teardown: Sendable {
     private func say(_ isDropped: Bool, _ what: String) {
         print(isDropped ? "dropped \(what)" : "there was no \(what)")
     }
-}
-
-/// Nobody waits in a command that a person looks at.
-struct ImpatientSupervisor: SinkSupervisor {
-    func waitBeforeRetry(of error: WalrelayError, attempt: Int) throws {
-        var error = error
-        error.isTransient = false
-        throw error
-    }
-
-    func keepWaiting() -> Bool { false }
 }

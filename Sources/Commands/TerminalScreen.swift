@@ -24,7 +24,7 @@ struct TerminalScreen {
 
     /// Whether a descriptor gets colours: a terminal that is not dumb, without `NO_COLOR`.
     static func isColoured(_ descriptor: Int32, _ environment: [String: String]) -> Bool {
-        isatty(descriptor) == 1 && isCapable(environment)
+        isatty(descriptor) == 1 && environment["TERM"] != "dumb"
             && (environment["NO_COLOR"] ?? "").isEmpty
     }
 

@@ -113,6 +113,12 @@ public struct Walrelay: AsyncParsableCommand {
         }
         if let ended = error as? LogEnding.Logged { return ended.exit.rawValue }
         let code = exitCode(for: error)
+        // Neither ours nor the parser's, which has codes of its own.
+        guard code != .failure else {
+            var unforeseen = WalrelayError(unforeseen: error)
+            unforeseen.message = unforeseen.message.withoutPasswords
+            return report(unforeseen)
+        }
         let message = Self.onOneLine(CommandLine.arguments, in: fullMessage(for: error))
             .withoutPasswords.shownInLines
         if code.isSuccess {

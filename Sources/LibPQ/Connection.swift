@@ -14,6 +14,8 @@ public struct Connection: ~Copyable {
     let beat: (@Sendable () -> Void)?
     /// How the server had us prove who we are; `nil` where that could not be seen.
     public private(set) var authentication: Authentication?
+    /// Whether a call that nobody waits for any more has the handle, and closes it.
+    private var isGivenUp = false
 
     private init(
         owning handle: OpaquePointer,
@@ -25,9 +27,10 @@ public struct Connection: ~Copyable {
         self.beat = beat
     }
 
-    deinit { PQfinish(handle) }
+    deinit { if !isGivenUp { PQfinish(handle) } }
 
-    /// Makes a connection; blocks for at most `parameters.connectTimeout`.
+    /// Makes a connection; blocks for at most `parameters.connectTimeout`, looking up of names
+    /// included.
     ///
     /// Throws `PostgresError` of kind `connect`, `timeout` or `interrupted`. With several hosts
     /// libpq tries them in turn and the time is shared by all of them. `beat` is called at least
@@ -41,14 +44,13 @@ public struct Connection: ~Copyable {
         let parameters = try parameters.refreshed()
         let files = try parameters.tlsFiles()
         let keywords = parameters.effectiveKeywords + files.keywords
-        var names = keywords.map { strdup($0.0).map { UnsafePointer($0) } }
-        var values = keywords.map { strdup($0.1).map { UnsafePointer($0) } }
-        names.append(nil)
-        values.append(nil)
-        defer {
-            for pointer in names + values { free(UnsafeMutablePointer(mutating: pointer)) }
+        let deadline = ContinuousClock.now + parameters.connectTimeout
+        let begun = try UnboundedCall.answer(until: deadline, stop: stop, beat: beat) {
+            UInt(bitPattern: Self.begin(keywords))
+        } cleanUp: {
+            PQfinish(OpaquePointer(bitPattern: $0))
         }
-        guard let handle = PQconnectStartParams(names, values, 1) else {
+        guard let handle = OpaquePointer(bitPattern: begun) else {
             throw PostgresError(kind: .connect, message: "libpq is out of memory")
         }
         var connection = Connection(owning: handle, stop: stop, beat: beat)
@@ -56,7 +58,7 @@ public struct Connection: ~Copyable {
         PQsetErrorVerbosity(handle, PQERRORS_VERBOSE)
         PQsetNoticeProcessor(handle, { _, _ in }, nil)
         do {
-            try connection.finishConnecting(within: parameters.connectTimeout)
+            try connection.finishConnecting(until: deadline)
         } catch {
             throw files.explaining(error)
         }
@@ -69,8 +71,20 @@ public struct Connection: ~Copyable {
         return connection
     }
 
-    private mutating func finishConnecting(within limit: Duration) throws(PostgresError) {
-        let deadline = ContinuousClock.now + limit
+    private static func begin(_ keywords: [(String, String)]) -> OpaquePointer? {
+        var names = keywords.map { strdup($0.0).map { UnsafePointer($0) } }
+        var values = keywords.map { strdup($0.1).map { UnsafePointer($0) } }
+        names.append(nil)
+        values.append(nil)
+        defer {
+            for pointer in names + values { free(UnsafeMutablePointer(mutating: pointer)) }
+        }
+        return PQconnectStartParams(names, values, 1)
+    }
+
+    private mutating func finishConnecting(
+        until deadline: ContinuousClock.Instant
+    ) throws(PostgresError) {
         var state = PGRES_POLLING_WRITING
         var watch = LoginWatch()
         if PQstatus(handle) == CONNECTION_BAD { throw startError() }
@@ -79,9 +93,27 @@ public struct Connection: ~Copyable {
             let events = state == PGRES_POLLING_READING ? POLLIN : POLLOUT
             try wait(for: Int16(events), until: deadline)
             watch.look(at: handle)
-            state = PQconnectPoll(handle)
+            state = try goOnConnecting(until: deadline)
         }
         authentication = watch.authentication
+    }
+
+    /// Does what can be done now; the name of a further host is looked up only when its turn comes.
+    private mutating func goOnConnecting(
+        until deadline: ContinuousClock.Instant
+    ) throws(PostgresError) -> PostgresPollingStatusType {
+        let address = UInt(bitPattern: handle)
+        do {
+            let state = try UnboundedCall.answer(until: deadline, stop: stop, beat: beat) {
+                PQconnectPoll(OpaquePointer(bitPattern: address)).rawValue
+            } cleanUp: { _ in
+                PQfinish(OpaquePointer(bitPattern: address))
+            }
+            return PostgresPollingStatusType(rawValue: state)
+        } catch {
+            isGivenUp = true
+            throw error
+        }
     }
 
     /// The server's version as libpq gives it: 150018 for 15.18.

@@ -19,6 +19,12 @@ struct Errno: Error, Equatable {
     var text: String { String(cString: strerror(code)) }
     /// Whether room is what is lacking: on the device, or in a quota.
     var isDiskFull: Bool { code == ENOSPC || code == EDQUOT }
+    /// Whether it may be otherwise later without other settings: room, a device or a file server
+    /// that comes back, descriptors and memory of the machine.
+    var mayPass: Bool {
+        isDiskFull
+            || [EIO, ESTALE, ETIMEDOUT, EMFILE, ENFILE, ENOMEM, EBUSY, ENOLCK].contains(code)
+    }
 }
 
 /// A file descriptor that closes itself.

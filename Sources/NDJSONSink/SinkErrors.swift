@@ -17,9 +17,10 @@ extension WalrelayError {
             }
         return WalrelayError(
             "sink.directory_unwritable",
-            exit: .settings,
+            exit: error.mayPass ? .unreachable : .settings,
             "The directory \(path) cannot be written: \(error.text).",
-            hint: hint
+            hint: hint,
+            isTransient: error.mayPass
         )
     }
 

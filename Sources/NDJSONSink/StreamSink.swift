@@ -90,9 +90,10 @@ public final class StreamSink: Sink {
         }
     }
 
-    /// Writes what is buffered; with a pipe that is as durable as it gets.
+    /// Writes what is buffered; with a pipe that is as durable as it gets, a file is synced.
     public func commit(_ checkpoint: Checkpoint) throws {
         try flush()
+        if isRegularFile { try sync() }
         commits += 1
     }
 
@@ -132,6 +133,34 @@ public final class StreamSink: Sink {
         events.buffer.removeAll(keepingUpTo: EventEncoder.keptBytes)
     }
 
+    /// Makes the file's bytes durable; waits for room where a file system finds that lacking now.
+    private func sync() throws {
+        var attempts = 0
+        while fdatasync(descriptor) != 0 {
+            let error = Errno.last
+            guard error.code != EINTR else { continue }
+            guard error.isDiskFull else { throw Self.failed(error) }
+            attempts += 1
+            try waitForRoom(error, attempt: attempts)
+        }
+    }
+
+    private func waitForRoom(_ error: Errno, attempt: Int) throws {
+        try supervisor.waitBeforeRetry(
+            of: .diskFull("/dev/stdout", "the standard output", error),
+            attempt: attempt
+        )
+    }
+
+    private static func failed(_ error: Errno) -> WalrelayError {
+        WalrelayError(
+            "sink.output_failed",
+            exit: .unreachable,
+            "Writing to the standard output failed: \(error.text).",
+            hint: "look at what walrelay's output is connected to"
+        )
+    }
+
     /// Writes at least one byte, waiting for the reader or for room for as long as it takes.
     private func writeSome(_ bytes: UnsafeRawBufferPointer) throws -> Int {
         Failpoint.hit(.beforeWrite)
@@ -149,17 +178,9 @@ public final class StreamSink: Sink {
                 throw WalrelayError.outputClosed()
             case ENOSPC, EDQUOT:
                 attempts += 1
-                try supervisor.waitBeforeRetry(
-                    of: .diskFull("/dev/stdout", "the standard output", error),
-                    attempt: attempts
-                )
+                try waitForRoom(error, attempt: attempts)
             default:
-                throw WalrelayError(
-                    "sink.output_failed",
-                    exit: .unreachable,
-                    "Writing to the standard output failed: \(error.text).",
-                    hint: "look at what walrelay's output is connected to"
-                )
+                throw Self.failed(error)
             }
         }
     }

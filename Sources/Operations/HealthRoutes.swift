@@ -76,7 +76,10 @@ struct HealthRoutes: Sendable {
             return reply
         }
         guard access.allowsWishes else {
-            return .text(403, "only with a token (http.tokenFile), or on the loopback")
+            return .text(
+                403,
+                "only with a token (http.tokenFile), or on the loopback without a proxy"
+            )
         }
         guard !request.hasBody else { return .text(413, "no request has a body here") }
         guard let names = request.tables.flatMap({ [TableName](header: $0) }) else {

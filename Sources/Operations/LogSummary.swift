@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the log says while all is well: one line a minute of what was moved, and while nothing moves
-// one an hour, so that a log shows life. Pure: status and time are passed in.
+// What the log says while all is well: one line a minute of what was moved; where nothing moves one
+// for the first minute, and then one an hour, so that a log shows life. Pure: status and time are
+// passed in.
 
 import ChangeModel
 import Logging
@@ -41,12 +42,15 @@ struct LogSummary {
     private var phase: TaskStatus.Phase?
     private var basis: Basis?
     private var lastLine: Duration = .zero
+    /// Whether that line said that nothing moves.
+    private var hasSaidIdle = false
 
     /// The line that is due, if one is; `now` counts from any moment.
     mutating func line(_ status: TaskStatus, at now: Duration) -> Line? {
         guard phase == status.phase, let basis else {
             // What came before the phase is not its work.
             (phase, basis, lastLine) = (status.phase, Basis(status, at: now), now)
+            hasSaidIdle = false
             return nil
         }
         guard now - basis.at >= Self.interval else { return nil }
@@ -57,9 +61,14 @@ struct LogSummary {
         case .standby: line = standingBy(status, at: now)
         case .checking, .reconnecting, .stopping, .failed: line = nil
         }
+        if line != nil { (lastLine, hasSaidIdle) = (now, Self.isIdle(status, since: basis)) }
         self.basis = Basis(status, at: now)
-        if line != nil { lastLine = now }
         return line
+    }
+
+    private static func isIdle(_ status: TaskStatus, since basis: Basis) -> Bool {
+        status.stream.changes == basis.changes
+            && status.stream.lagMilliseconds ?? 0 < Self.lagLimit
     }
 
     private func standingBy(_ status: TaskStatus, at now: Duration) -> Line? {
@@ -73,9 +82,9 @@ struct LogSummary {
     private func streaming(_ status: TaskStatus, since basis: Basis, at now: Duration) -> Line? {
         let stream = status.stream
         let changes = stream.changes - basis.changes
-        let isIdle = changes == 0 && stream.lagMilliseconds ?? 0 < Self.lagLimit
-        if isIdle, now - lastLine < Self.idleInterval { return nil }
-        let time = isIdle ? now - lastLine : now - basis.at
+        let isIdle = Self.isIdle(status, since: basis)
+        if isIdle, hasSaidIdle, now - lastLine < Self.idleInterval { return nil }
+        let time = isIdle && hasSaidIdle ? now - lastLine : now - basis.at
         var figures: Logger.Metadata = [
             "phase": "\(status.phase.rawValue)",
             "changes": .stringConvertible(changes),

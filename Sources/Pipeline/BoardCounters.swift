@@ -96,9 +96,18 @@ extension StatusBoard {
     }
 
     /// Enters a phase, and tells which was left and what trouble, if any, is over with that.
+    ///
+    /// A task that stops can only fail any more: to enter anything else changes nothing and gives
+    /// `nil`.
     func enter(
         _ phase: TaskStatus.Phase
-    ) -> (former: TaskStatus.Phase, mended: (trouble: Trouble, after: Duration)?) {
+    ) -> (former: TaskStatus.Phase, mended: (trouble: Trouble, after: Duration)?)? {
+        let isEntered = board.withLock { board in
+            if phase == .stopping, board.status.phase == .failed { return false }
+            if phase == .stopping { board.isStopping = true }
+            return !board.isStopping || phase == .stopping || phase == .failed
+        }
+        guard isEntered else { return nil }
         let former = status.phase
         update { $0.phase = phase }
         guard phase == .streaming || phase == .snapshotting else { return (former, nil) }

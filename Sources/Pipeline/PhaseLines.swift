@@ -11,7 +11,7 @@ extension TaskRunner {
     ///
     /// `detail` follows the phase's name; `lsn` is where in the WAL that is.
     func enter(_ phase: TaskStatus.Phase, _ detail: String = "", lsn: LSN? = nil) {
-        let (former, mended) = board.enter(phase)
+        guard let (former, mended) = board.enter(phase) else { return }
         // A start that the server is away for checks again with each attempt.
         let isNews = former != phase && !(former == .reconnecting && phase == .checking)
         guard isNews || mended != nil || phase == .checking && former == .checking else { return }

@@ -53,7 +53,7 @@ struct WALGauge: Sendable {
     /// Bytes a second by which what is held back grows, negative where it falls; `nil` before a
     /// minute was seen.
     var growthPerSecond: Double? {
-        perSecond(after: Self.settling) { Double($1.retained - $0.retained) }
+        perSecond(after: Self.settling) { Double($1.retained) - Double($0.retained) }
     }
 
     private func perSecond(
@@ -150,7 +150,7 @@ struct RetentionJudge: Sendable {
         guard let growth = gauge.growthPerSecond, growth > 0 else { return nil }
         let bounds: [(left: Int64, limit: String)] = [
             reading.safe.map { ($0, "max_slot_wal_keep_size") },
-            budget.stop.map { ($0 - reading.retained, "slot.retainStop") },
+            budget.stop.map { ($0 - min($0, reading.retained), "slot.retainStop") },
         ].compactMap { $0 }
         guard let next = bounds.min(by: { $0.left < $1.left }) else { return nil }
         let isNear = reading.retained > next.left / 9

@@ -30,6 +30,8 @@ final class SlotMonitor: Sendable {
         var demand = SlotDemand()
         var hasBegun = false
         var verdict: Verdict?
+        /// When the slot was looked at last, and whether a walsender had it.
+        var look = (at: ContinuousClock.now, hasWalsender: true)
     }
 
     private static let interval: Duration = .seconds(2)
@@ -96,6 +98,16 @@ final class SlotMonitor: Sendable {
         alarm.store(false, ordering: .releasing)
     }
 
+    /// Whether a walsender that sends nothing may be busy: the server says that it has the slot.
+    ///
+    /// Where the server cannot be asked, be it for want of a connection, that is taken for so for
+    /// five minutes.
+    var isWalsenderBusy: Bool {
+        let look = state.withLock(\.look)
+        let age = ContinuousClock.now - look.at
+        return age < .seconds(30) ? look.hasWalsender : age < .seconds(300)
+    }
+
     /// Ends the looking.
     func end() { ended.request() }
 
@@ -134,6 +146,7 @@ final class SlotMonitor: Sendable {
         let slot = try SlotState.named(options.slot, on: connection)
         let judged = slot.flatMap { watch.look(at: $0, facts, epoch: before.epoch, log: log) }
         show(slot, facts, judged?.status)
+        state.withLock { $0.look = (.now, slot?.isActive ?? false) }
         guard let primary = before.primary else { return true }
         let verdict: Verdict? =
             if slot?.isLost ?? true {

@@ -31,6 +31,8 @@ public final class StatusBoard: Sendable {
         var pace = SnapshotPace()
         var history = StatusHistory()
         var totals: HistoryTotals?
+        /// Whether the task was asked to stop: what its parts still enter on their way is no news.
+        var isStopping = false
     }
 
     private final class Pulse: Sendable {
@@ -65,6 +67,7 @@ public final class StatusBoard: Sendable {
         board.withLock { board in
             let before = (phase: board.status.phase, error: board.status.lastError)
             body(&board.status)
+            if board.isStopping, board.status.phase != .failed { board.status.phase = .stopping }
             if board.status.phase == .reconnecting, before.phase != .reconnecting {
                 board.counters.reconnects += 1
             }

@@ -64,7 +64,11 @@ extension TaskRunner {
         defer { monitor.end() }
         if let primary = facts.primary { slots.expect(on: primary) }
         slots.giveTime()
-        board.update { $0.stream.durableLSN = checkpoint.position.description }
+        let names = start.relations.map(\.qualifiedName).sorted()
+        board.update { status in
+            status.stream.tables = names
+            status.stream.durableLSN = checkpoint.position.description
+        }
         do {
             try drain(session, into: sink, run: &run, monitor: monitor, retry: &retry)
         } catch {

@@ -51,7 +51,8 @@ struct StreamSession {
         )
         stream.primary = primary
         stream.liveLimits = runner.live.batchLimits
-        let (board, log) = (runner.board, runner.log)
+        let (board, log, slots) = (runner.board, runner.log, runner.slots)
+        stream.isSilenceExplained = { slots.isWalsenderBusy }
         var policy = options.policy
         policy.acceptedNames = acceptedNames
         policy.takesUncopied = takesUncopied

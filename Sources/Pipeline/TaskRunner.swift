@@ -100,6 +100,14 @@ public final class TaskRunner: Sendable {
         }
     }
 
+    /// Asks the run to stop; from here on it says that it does, also while it drains.
+    ///
+    /// May be called from any thread, and more than once.
+    public func requestStop() {
+        enter(.stopping)
+        stop.request()
+    }
+
     private func runAttempts() throws {
         var retry = RetryPolicy(limit: live.current.retryFor)
         var run = RunState()
@@ -179,6 +187,12 @@ public final class TaskRunner: Sendable {
             return
         }
         var checkpoint = try sink.open()
+        if checkpoint == nil, sink.keepsCheckpoint, run.isSinkKnown,
+            let known = run.checkpoint, known.goesOn
+        {
+            closeQuietly(sink)
+            throw Self.checkpointGone(known)
+        }
         // Nothing of it counts, and nobody saw any: it needs neither a slot nor its changes.
         if checkpoint?.hasCopied == false, !sink.showsUnfinishedSnapshots {
             checkpoint?.snapshotLSN = nil
@@ -186,6 +200,20 @@ public final class TaskRunner: Sendable {
         if sink.keepsCheckpoint || run.checkpoint == nil { run.checkpoint = checkpoint }
         run.isSinkKnown = true
         run.misfit = nil
+    }
+
+    /// A sink that had this run's checkpoint and has none any more is not the sink that it was: a
+    /// volume is not mounted, a broker does not know its topics yet, somebody has emptied it.
+    ///
+    /// A snapshot begun there by itself would leave the other one behind for ever.
+    private static func checkpointGone(_ known: Checkpoint) -> WalrelayError {
+        WalrelayError(
+            "sink.checkpoint_gone",
+            exit: .checkpointMismatch,
+            "The sink had the task's checkpoint at \(known.position) and has none any more",
+            hint: "look whether the directory, database or topic is the one that it was; where it "
+                + "was emptied on purpose, start walrelay anew: it begins with a snapshot"
+        )
     }
 
     /// Waits before the next attempt, or throws what no attempt will mend.
@@ -196,7 +224,7 @@ public final class TaskRunner: Sendable {
     ) throws {
         let cause = Self.walrelayError(error)
         var failure = cause
-        if run.hasWorkedOrStoodBy, Self.isOfRenewal(failure) { failure.isTransient = true }
+        if Self.mayPass(failure, run) { failure.isTransient = true }
         // The former daemon's process may be stopped, and not dead.
         if run.tookOver, failure.code == "sink.directory_in_use" { failure.isTransient = true }
         guard failure.isTransient, !stop.isRequested else {
@@ -226,19 +254,28 @@ public final class TaskRunner: Sendable {
     /// The longest wait for a slot, which somebody's end frees from one moment to the next.
     private static let slotPatience: Duration = .seconds(2)
 
-    /// Whether an error may be that of a moment in which certificates or passwords are renewed: a
-    /// key is there before its certificate, the server has the new password before the file, one
-    /// side trusts the new authority before the other.
+    /// Whether an error may be that of a moment, and the task has been further before.
     ///
-    /// A task that has run before, or stood by, waits for the end of it; one that starts has wrong
-    /// settings.
-    private static func isOfRenewal(_ error: WalrelayError) -> Bool {
-        error.code.hasPrefix("tls.") || renewalCodes.contains(error.code)
+    /// Then it waits for the end of that; one that starts has wrong settings.
+    private static func mayPass(_ error: WalrelayError, _ run: RunState) -> Bool {
+        let isOfRenewal = error.code.hasPrefix("tls.") || renewalCodes.contains(error.code)
+        let hasStreamed = run.tables != nil
+        return isOfRenewal && run.hasWorkedOrStoodBy
+            || hasStreamed && sinkReturnCodes.contains(error.code)
     }
 
+    /// Of certificates or passwords that are renewed: a key is there before its certificate, the
+    /// server has the new password before the file, one side trusts the new authority before the
+    /// other.
     private static let renewalCodes = [
         "settings.secret_file", "source.tls", "source.login_refused", "sink.tls",
         "sink.login_refused",
+    ]
+
+    /// Of a sink that comes back: a volume is not mounted yet, brokers that have just begun do not
+    /// know of all topics.
+    private static let sinkReturnCodes = [
+        "sink.checkpoint_gone", "sink.topics_unfit", "sink.topic_missing",
     ]
 
     private func closeQuietly(_ sink: any Sink) {
@@ -257,7 +294,7 @@ public final class TaskRunner: Sendable {
         case let error as WalrelayError: error
         case let error as PostgresError: WalrelayError(error, while: "talking to the source")
         case is CancellationError: WalrelayError("stopped", exit: .success, "stopped")
-        default: WalrelayError("internal", exit: .internalError, "\(error)")
+        default: WalrelayError(unforeseen: error)
         }
     }
 }

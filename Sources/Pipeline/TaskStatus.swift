@@ -4,6 +4,8 @@
 // value; StatusBoard holds the living one. LSNs are text ("16/B374D848"), and what is not known is
 // encoded as null, never left out, so that a reader can tell "unknown" from "misspelled".
 
+import ChangeModel
+
 /// A running task as `/status` shows it.
 public struct TaskStatus: Sendable, Codable, Equatable {
     /// What the task is doing.
@@ -242,6 +244,8 @@ extension TaskStatus {
 
     /// The stream of changes since the process began.
     public struct Stream: Sendable, Codable, Equatable {
+        /// The tables that are followed, in alphabetical order; nil until the stream has begun.
+        public var tables: [String]?
         /// The end of what was received from the server.
         public var receivedLSN: String?
         /// The position up to which the sink is durable.
@@ -255,6 +259,14 @@ extension TaskStatus {
         /// Milliseconds from a commit in the source to its being durable in the sink.
         public var lagMilliseconds: Int?
 
+        /// How many tables are followed, and the names of the first few.
+        public var tablesText: String? {
+            tables.map { tables in
+                Prose.count(tables.count, "table")
+                    + (tables.isEmpty ? "" : ": \(Prose.list(tables))")
+            }
+        }
+
         /// Creates a stream in which nothing has flowed yet.
         public init() {
             self.changes = 0
@@ -265,6 +277,7 @@ extension TaskStatus {
         /// Encodes every key, unknown values as null.
         public func encode(to encoder: any Encoder) throws {
             var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(tables, forKey: .tables)
             try container.encode(receivedLSN, forKey: .receivedLSN)
             try container.encode(durableLSN, forKey: .durableLSN)
             try container.encode(changes, forKey: .changes)

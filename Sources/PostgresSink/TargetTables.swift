@@ -325,6 +325,9 @@ final class TargetTables {
     /// An index of a very large table takes hours.
     static let longLimit: Duration = .seconds(7 * 86_400)
 
+    /// The most versions that are kept: of tables whose columns are added to for years.
+    private static let versionLimit = 4096
+
     // MARK: - For the stream
 
     /// What changes of a version of a relation are written with.
@@ -338,6 +341,8 @@ final class TargetTables {
         if let known = versions[version.version] { return known }
         try addColumns(of: version.relation, at: commitLSN, on: session)
         let table = try TargetTable.read([version], naming: naming, on: session.connection)[0]
+        // Those that are still in use are read again.
+        if versions.count >= Self.versionLimit { forget() }
         versions[version.version] = table
         return table
     }

@@ -377,13 +377,8 @@ public struct BatchAssembler {
         if !unknown.isEmpty {
             for entry in try resolveTypes(unknown) { types.add(entry) }
         }
-        let version = RelationVersion(
-            relation: relation,
-            types: types.types(of: relation),
-            version: RelationVersions.next()
-        )
         filters[relation.oid]?.describe(relation)
-        cache.set(version, of: relation.oid)
+        cache.describe(relation, types.types(of: relation))
         look(at: relation.oid)
         if isTaken, baseline[relation.oid] != relation {
             baseline[relation.oid] = relation

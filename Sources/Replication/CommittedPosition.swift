@@ -21,7 +21,7 @@ public enum CommittedPosition {
             SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_writer_delay'
             """
         )
-        let limit = Duration.milliseconds((delay.integer(0, 0) ?? 200) * 3 + 100)
+        let limit = Duration.milliseconds(min(delay.integer(0, 0) ?? 200, 10_000) * 3 + 100)
         let deadline = ContinuousClock.now + limit
         let end = try position("pg_current_wal_insert_lsn", on: connection)
         while true {

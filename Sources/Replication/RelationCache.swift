@@ -46,6 +46,24 @@ struct RelationCache {
         return index
     }
 
+    /// Takes a description of a relation.
+    ///
+    /// The server repeats itself whenever its own caches were emptied, be it by a VACUUM: the same
+    /// description stays the same version, for which all that a sink has prepared goes on to hold.
+    mutating func describe(_ relation: Relation, _ types: [ValueType]) {
+        if let known = indices[relation.oid].flatMap({ entries[$0].version }),
+            known.relation == relation, known.types == types
+        {
+            return
+        }
+        let version = RelationVersion(
+            relation: relation,
+            types: types,
+            version: RelationVersions.next()
+        )
+        set(version, of: relation.oid)
+    }
+
     /// Puts what the server said in the place of what it said before.
     mutating func set(_ version: RelationVersion?, of oid: UInt32) {
         let columnCount = version?.relation.columns.count ?? 0

@@ -37,6 +37,11 @@ public struct StreamOptions: Sendable {
     public var statusInterval: Duration
     /// How often a position without changes is made durable, so that an idle slot moves on.
     public var idleAdvance: Duration = .seconds(1)
+    /// How long the server may send nothing; from a third of it on it is asked for an answer.
+    public var silenceLimit: Duration = .seconds(60)
+    /// Whether a silence of more than that has a reason: a walsender that decodes a large
+    /// transaction of which nothing is published answers nobody meanwhile.
+    public var isSilenceExplained: @Sendable () -> Bool = { false }
     /// How long a stop may take to bring what was received to the sink.
     public var drainLimit: Duration = .seconds(10)
 
@@ -90,6 +95,8 @@ public struct StreamReader: ~Copyable {
     private var oldestChange: ContinuousClock.Instant?
     private var lastIdleAdvance = ContinuousClock.now
     private var lastStatus = ContinuousClock.now
+    /// When something came last, or nothing was read because the sink is behind.
+    private var lastHeard = ContinuousClock.now
     private var confirmed: LSN
     /// The position of the last batch that was handed over.
     private var handedOver: LSN
@@ -151,6 +158,7 @@ public struct StreamReader: ~Copyable {
                 tellNotices()
                 handOver(whenIdle: !drained)
                 try confirm()
+                try refuseSilence(hasHeard: drained || pending != nil)
                 if drained, pending == nil {
                     pace.pause(afterDraining: bytesDrained)
                 } else {
@@ -180,12 +188,12 @@ public struct StreamReader: ~Copyable {
     /// Takes what has arrived, until nothing is left or the batch is full and cannot be handed
     /// over.
     ///
-    /// Returns whether there was anything.
+    /// Returns whether there was anything. What libpq holds already goes first: it doubles its
+    /// buffer each time it is asked for more with the buffer full.
     private mutating func drain() throws -> Bool {
-        guard pending == nil else { return false }
+        guard offerPending() else { return false }
         bytesDrained = 0
-        var bytesAtReceive = 0
-        try stream.receive()
+        var bytesAtReceive = -1
         while true {
             switch try takeMessage() {
             case .message:
@@ -280,6 +288,25 @@ public struct StreamReader: ~Copyable {
 
     // MARK: Confirming
 
+    /// Ends a session of which only the way to the server is left: a proxy or a tunnel goes on to
+    /// acknowledge what is sent when the server behind it is gone.
+    ///
+    /// Throws `source.silent`, which is transient.
+    private mutating func refuseSilence(hasHeard: Bool) throws {
+        let now = ContinuousClock.now
+        if hasHeard { lastHeard = now }
+        let silence = now - lastHeard
+        guard silence > options.silenceLimit, !options.isSilenceExplained() else { return }
+        throw WalrelayError(
+            "source.silent",
+            exit: .unreachable,
+            "The source has sent nothing for \(Prose.time(milliseconds: silence.milliseconds)), "
+                + "also when it was asked to",
+            hint: "see whether the server runs, and what lies between: proxies, tunnels, firewalls",
+            isTransient: true
+        )
+    }
+
     private mutating func confirm(force: Bool = false) throws {
         let now = ContinuousClock.now
         let durable = position.durable
@@ -295,7 +322,7 @@ public struct StreamReader: ~Copyable {
                 flushed: durable,
                 applied: durable,
                 at: .now,
-                replyRequested: asksServer
+                replyRequested: asksServer || now - lastHeard > options.silenceLimit / 3
             )
         )
         confirmed = durable

@@ -15,16 +15,7 @@ extension Settings {
         path: String,
         environment: [String: String]
     ) throws(WalrelayError) -> Settings {
-        let file = try DocumentFile(path: path) { reason in
-            WalrelayError(
-                "settings.unreadable",
-                exit: .settings,
-                "The settings file \(path) cannot be read: \(reason).",
-                hint: "name a settings file with --config; config/example.yaml is one"
-            )
-        } invalid: { faults in
-            faults.error(file: path)
-        }
+        let file = try document(path)
         var (settings, literalPasswords) = try read(
             file.text,
             file: path,
@@ -41,6 +32,19 @@ extension Settings {
         }
         settings.warnings += [settings.http.token?.fileWarning(noun: "token")].compactMap { $0 }
         return settings
+    }
+
+    private static func document(_ path: String) throws(WalrelayError) -> DocumentFile {
+        try DocumentFile(path: path) { reason in
+            WalrelayError(
+                "settings.unreadable",
+                exit: .settings,
+                "The settings file \(path) cannot be read: \(reason).",
+                hint: "name a settings file with --config; config/example.yaml is one"
+            )
+        } invalid: { faults in
+            faults.error(file: path)
+        }
     }
 
     /// Reads the text of a settings file.
@@ -61,12 +65,75 @@ extension Settings {
         ).settings
     }
 
+    /// Reads `task` and `http` of a settings file: where a task that runs is to be found.
+    ///
+    /// Whoever looks at a task need not have the environment that its secrets come from; the other
+    /// sections are not read. Throws as ``load(path:environment:)``.
+    public static func loadAddress(
+        path: String,
+        environment: [String: String]
+    ) throws(WalrelayError) -> (task: String, http: HTTP) {
+        try loadPart(path, environment) { root in
+            let http = root.section("http", HTTP.read)
+            return root.require("task", .taskName).map { ($0, http ?? HTTP()) }
+        }
+    }
+
+    /// Reads `task` and `source` of a settings file: how its server is reached.
+    ///
+    /// Throws as ``load(path:environment:)``.
+    public static func loadSource(
+        path: String,
+        environment: [String: String]
+    ) throws(WalrelayError) -> (task: String, source: Connection) {
+        try loadPart(path, environment) { root in
+            let source = root.requireSection("source", Connection.read)
+            guard let task = root.require("task", .taskName), let source else { return nil }
+            return (task, source)
+        }
+    }
+
+    private static func loadPart<Part>(
+        _ path: String,
+        _ environment: [String: String],
+        _ part: (Section) -> Part?
+    ) throws(WalrelayError) -> Part {
+        let file = try document(path)
+        return try read(
+            file.text,
+            file: path,
+            baseDirectory: file.directory,
+            environment: environment
+        ) { root in
+            _ = root.takeIdle(root.keys)
+            return part(root)
+        }.value
+    }
+
     private static func read(
         _ yaml: String,
         file: String,
         baseDirectory: String,
         environment: [String: String]
     ) throws(WalrelayError) -> (settings: Settings, literalPasswords: [String]) {
+        var (settings, notes) = try read(
+            yaml,
+            file: file,
+            baseDirectory: baseDirectory,
+            environment: environment,
+            Settings.read
+        )
+        settings.warnings = notes.warnings
+        return (settings, notes.literalPasswords)
+    }
+
+    private static func read<Value>(
+        _ yaml: String,
+        file: String,
+        baseDirectory: String,
+        environment: [String: String],
+        _ body: (Section) -> Value?
+    ) throws(WalrelayError) -> (value: Value, notes: Notes) {
         let faults = FaultLog()
         let notes = Notes()
         guard yaml.utf8.count <= YAMLDocument.byteLimit else {
@@ -83,17 +150,16 @@ extension Settings {
             baseDirectory: baseDirectory,
             notes: notes
         )
-        var settings: Settings?
+        var value: Value?
         if let root = document.root {
-            settings = Section.read(root, path: "", context: context, Settings.read)
+            value = Section.read(root, path: "", context: context, body)
         } else if faults.isEmpty {
             faults.add(
                 Position(),
                 "the file is empty: task, source, tables and sink are required"
             )
         }
-        guard faults.isEmpty, var settings else { throw faults.error(file: file) }
-        settings.warnings = notes.warnings
-        return (settings, notes.literalPasswords)
+        guard faults.isEmpty, let value else { throw faults.error(file: file) }
+        return (value, notes)
     }
 }

@@ -19,7 +19,7 @@ struct ChunkPlanning {
     init(_ request: SnapshotRequest, on connection: borrowing Connection) throws(WalrelayError) {
         self.request = request
         let size = try connection.query("SHOW block_size", while: .checking).integer(0, 0)
-        pageSize = size.map { Int($0) } ?? 8192
+        pageSize = max(1, size.map { Int($0) } ?? 8192)
         let oids = request.tables.flatMap(\.source.storage).map(\.oid)
         columnGranted =
             oids.isEmpty ? [] : try Self.columnGranted(oids.map(String.init), on: connection)

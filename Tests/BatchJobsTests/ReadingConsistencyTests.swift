@@ -81,7 +81,7 @@ struct ReadingConsistencyTests {
         #expect(client.count > before + 50)
         #expect(client.errors.isEmpty)
         client.stop()
-        try await client.wait(.seconds(30))
+        try await client.wait(.seconds(90))
     }
 
     @Test func `DDL waits until the job has its rows`() async throws {

@@ -157,6 +157,8 @@ struct ReadingFaultTests {
                 }
             }
             killer.stop()
+            // What it still has to say would end the next round's session before its time.
+            try await killer.wait(.seconds(90))
             #expect(gone?.code == "job.unreachable")
             #expect(gone?.isTransient == true)
         }

@@ -260,7 +260,8 @@ import Testing
             sink: .stream
         )
         settings.http.listen = listen
-        return try StatusAddress(settings: settings, path: "o.yaml").url.absoluteString
+        return try StatusAddress(of: settings.task, settings.http, path: "o.yaml").url
+            .absoluteString
     }
 
     @Test func `an address that stands for all is asked on this machine`() throws {

@@ -38,7 +38,7 @@ extension Changeover {
             return writer
         }
 
-        @Test(.timeLimit(.minutes(3)), arguments: versions)
+        @Test(.timeLimit(.minutes(5)), arguments: versions)
         func `changes after a transaction that began before the table came are kept`(
             version: PostgresVersion
         ) async throws {
@@ -57,7 +57,7 @@ extension Changeover {
             try await eventually("the load has begun") { load.count > 20 }
             try await writer.commit()
             isWriting.store(true, ordering: .releasing)
-            try await daemon.waitForLog("added public.b", timeout: .seconds(60))
+            try await daemon.waitForLog("added public.b", timeout: .seconds(90))
             load.stop()
             try await load.wait(.seconds(90))
             #expect(try await daemon.stop() == .code(0))
@@ -66,7 +66,7 @@ extension Changeover {
             #expect(try task.copies(of: "public.b") == 1)
         }
 
-        @Test(.timeLimit(.minutes(2)), arguments: versions)
+        @Test(.timeLimit(.minutes(4)), arguments: versions)
         func `without snapshots, too, nothing is left out after a table was added`(
             version: PostgresVersion
         ) async throws {
@@ -74,7 +74,7 @@ extension Changeover {
             let daemon = try task.start()
             let writer = try await Self.addAcross(task, daemon)
             try await writer.commit()
-            try await daemon.waitForLog("added public.b, without")
+            try await daemon.waitForLog("added public.b, without", timeout: .seconds(90))
             try task.cluster.psql("INSERT INTO b VALUES (-2, 'after')")
             try task.cluster.psql("INSERT INTO a VALUES (500, 'end')")
             try await daemon.until { try task.events.events().last?.after?["v"]?.text == "end" }

@@ -88,7 +88,7 @@ extension Changeover {
             #expect(noted.status == .code(0), "\(noted.stderr)")
             #expect(noted.stdout.contains("Noted"))
             let daemon = try task.start()
-            try await daemon.waitForLog("added public.b")
+            try await daemon.waitForLog("added public.b", timeout: .seconds(90))
             #expect(try await daemon.stop() == .code(0))
             try await task.runUntilNow()
             #expect(try await task.differences() == [])
@@ -116,7 +116,7 @@ extension Changeover {
                 try await task.target("SELECT v FROM a WHERE id = 500") == "on"
             }
             try task.relay.reload(daemon, include: ["public.b", "public.a"])
-            try await daemon.waitForLog("added public.b")
+            try await daemon.waitForLog("added public.b", timeout: .seconds(90))
             #expect(try await daemon.stop() == .code(0))
             try await task.runUntilNow()
             #expect(try await task.differences() == [])
@@ -137,7 +137,7 @@ extension Changeover {
             }
             let asked = try await Self.snapshot(task, ["public.b"])
             #expect(asked.status == .code(0), "\(asked.stderr)")
-            try await daemon.waitForLog("added public.b", timeout: .seconds(60))
+            try await daemon.waitForLog("added public.b", timeout: .seconds(90))
             load.stop()
             try await load.wait(.seconds(90))
             let unknown = try await Self.snapshot(task, ["public.nothing"])
@@ -158,7 +158,7 @@ extension Changeover {
             #expect(Set(rows.map { "\($0) \($1)" }) == Set(source.map(String.init)))
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test(.timeLimit(.minutes(3)))
         func `nobody asks over http without the header or the token`() async throws {
             let cluster = try await PostgresCluster.start()
             try cluster.psql(AdditionLoad.tables)
@@ -186,7 +186,7 @@ extension Changeover {
             #expect(try post(login, "Walrelay-Tables: public.unknown") == 202)
             try await daemon.waitForLog("code=snapshot.unknown_table")
             #expect(try post(login, "Walrelay-Tables: public.%61") == 202)
-            try await daemon.waitForLog("added public.a")
+            try await daemon.waitForLog("added public.a", timeout: .seconds(90))
             #expect(try await daemon.stop() == .code(0))
         }
 

@@ -75,7 +75,7 @@ extension Changeover {
             return try RelayTask(cluster, tables: ["public.a"], rotate: rotate, more: more)
         }
 
-        @Test(.timeLimit(.minutes(3)))
+        @Test(.timeLimit(.minutes(5)))
         func `a table is added under load, in files that rotate`() async throws {
             let task = try await task(rotate: "64KiB")
             let daemon = try task.start()
@@ -84,7 +84,7 @@ extension Changeover {
                 AdditionLoad.change($0)
             }
             try task.reload(daemon, include: ["public.a", "public.b"])
-            try await daemon.waitForLog("added public.b")
+            try await daemon.waitForLog("added public.b", timeout: .seconds(90))
             try await load.wait(.seconds(90))
             #expect(load.errors == [:])
             #expect(try await daemon.stop() == .code(0))
@@ -94,7 +94,7 @@ extension Changeover {
             #expect(try task.checkpoint("file") != "000000000001.ndjson.open")
         }
 
-        @Test(.timeLimit(.minutes(3)))
+        @Test(.timeLimit(.minutes(5)))
         func `other tables stream on while a table waits for open transactions`() async throws {
             let task = try await task()
             let daemon = try task.start()
@@ -116,7 +116,7 @@ extension Changeover {
             #expect(try task.copies(of: "public.b") == 0)
             #expect(!daemon.stderr.contains("copying public.b"))
             try await holder.commit()
-            try await daemon.waitForLog("added public.b")
+            try await daemon.waitForLog("added public.b", timeout: .seconds(90))
             try task.cluster.psql("UPDATE b SET v = 'after' WHERE id = -1")
             #expect(try await daemon.stop() == .code(0))
             try await task.runUntilNow()
@@ -154,7 +154,7 @@ extension Changeover {
             #expect(try task.copies(of: "public.b") == 1)
         }
 
-        @Test(.timeLimit(.minutes(2)))
+        @Test(.timeLimit(.minutes(4)))
         func `a table is removed, and comes back with its rows`() async throws {
             let task = try await task()
             try task.include(["public.a", "public.b"])
@@ -171,7 +171,7 @@ extension Changeover {
             }
             #expect(try !task.events.events().contains { $0.after?["v"]?.text == "unseen" })
             try task.reload(daemon, include: ["public.a", "public.b"])
-            try await daemon.waitForLog("added public.b")
+            try await daemon.waitForLog("added public.b", timeout: .seconds(90))
             let rows = try task.events.events().filter {
                 $0.op == "r" && $0.after?["v"]?.text == "unseen"
             }
@@ -194,7 +194,7 @@ extension Changeover {
             #expect(try await task.differences(keys) == [])
         }
 
-        @Test(.timeLimit(.minutes(2)))
+        @Test(.timeLimit(.minutes(4)))
         func `a table with a fault leaves the task as it is`() async throws {
             let task = try await task()
             try task.cluster.psql("CREATE TABLE keyless (n int)")
@@ -214,7 +214,7 @@ extension Changeover {
             try task.reload(daemon, include: ["public.a", "public.cc"])
             try await daemon.waitForLog("public.cc: does not exist; there is public.c")
             try task.reload(daemon, include: ["public.a", "public.c"])
-            try await daemon.waitForLog("added public.c")
+            try await daemon.waitForLog("added public.c", timeout: .seconds(90))
             #expect(try await daemon.stop() == .code(0))
         }
 
@@ -248,13 +248,13 @@ extension Changeover {
             #expect(seen.last == "r public.a new")
         }
 
-        @Test(.timeLimit(.minutes(2)))
+        @Test(.timeLimit(.minutes(4)))
         func `without snapshots a table is added from now on`() async throws {
             let task = try await task(more: "snapshot: { mode: never }")
             let daemon = try task.start()
             try await task.waitForPhase("streaming", of: daemon)
             try task.reload(daemon, include: ["public.a", "public.b"])
-            try await daemon.waitForLog("added public.b, without")
+            try await daemon.waitForLog("added public.b, without", timeout: .seconds(90))
             try task.cluster.psql("UPDATE b SET v = 'now' WHERE id = 3")
             try await daemon.until {
                 try task.events.events().map(\.table) == ["public.b"]
@@ -269,23 +269,30 @@ final class OpenTransaction: Sendable {
     private let process: Process
     private let input: FileHandle
 
+    /// `sql` has to change a row: a transaction that has, has a number.
     init(_ cluster: PostgresCluster, _ sql: String) throws {
         let pipe = Pipe()
+        let name = "open \(UUID())"
         process = Process()
         process.executableURL = URL(filePath: cluster.program("psql"))
         process.arguments = [
             "-qAt", "-h", cluster.host, "-p", "\(cluster.port)", "-U", cluster.superuser,
             "postgres",
         ]
-        process.environment = cluster.version.environment
+        process.environment = cluster.version.environment.merging(["PGAPPNAME": name]) { $1 }
         process.standardInput = pipe
         process.standardOutput = FileHandle.nullDevice
         try process.run()
         input = pipe.fileHandleForWriting
         input.write(Data("BEGIN; \(sql);\n".utf8))
+        // Its own, after the statement: before 14 a task's lock is in a transaction, too.
         while try cluster.psql(
-            "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'"
+            """
+            SELECT count(*) FROM pg_stat_activity WHERE application_name = '\(name)'
+            AND state = 'idle in transaction' AND backend_xid IS NOT NULL
+            """
         ) == "0" {
+            guard process.isRunning else { throw SupportError("psql has ended: \(sql)") }
             usleep(10_000)
         }
     }

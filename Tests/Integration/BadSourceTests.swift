@@ -102,7 +102,7 @@ struct BadSourceTests {
         second.sinkDirectory = second.files.file("copy")
         try await second.run("run", once).expectRefusal(75, "task.in_use", "tried for 2")
         try cluster.psql("INSERT INTO orders VALUES (3, 'three')", database: task.database)
-        try await first.until(.seconds(10), "the new row") { try task.ids() == ["1", "2", "3"] }
+        try await first.until(.seconds(60), "the new row") { try task.ids() == ["1", "2", "3"] }
         #expect(try await task.outcome(of: first.stopped()).status == .code(0))
         try await task.catchUp()
     }

@@ -97,7 +97,7 @@ extension Acceptance {
             }
             for client in clients {
                 client.stop()
-                try await client.wait(.seconds(60))
+                try await client.wait(.seconds(90))
                 #expect(client.errors == [:])
             }
             #expect(states.count == copies, "the table did not change between the copies")

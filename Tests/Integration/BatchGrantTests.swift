@@ -43,7 +43,7 @@ import Testing
         return Outcome(status: status, stdout: process.stdout, stderr: process.stderr)
     }
 
-    @Test(.timeLimit(.minutes(2)), arguments: LeastPrivilegeTests.versions)
+    @Test(.timeLimit(.minutes(5)), arguments: LeastPrivilegeTests.versions)
     func `columns that are read, and INSERT, are enough for a job`(
         version: PostgresVersion
     ) async throws {

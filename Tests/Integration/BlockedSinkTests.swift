@@ -12,8 +12,10 @@ struct BlockedSinkTests {
     private static let keys = ["public.t": ["id"]]
     private static let timeout = "terminating walsender process due to replication timeout"
 
-    private static func source() async throws -> PostgresCluster {
-        let cluster = try await PostgresCluster.start(settings: ["wal_sender_timeout": "2s"])
+    private static func source(
+        _ settings: [String: String] = ["wal_sender_timeout": "2s"]
+    ) async throws -> PostgresCluster {
+        let cluster = try await PostgresCluster.start(settings: settings)
         try cluster.psql("CREATE TABLE t (id int PRIMARY KEY, s text)")
         return cluster
     }
@@ -33,15 +35,15 @@ struct BlockedSinkTests {
         .timeLimit(.minutes(3))
     )
     func `keepalives are answered while the sink stands still`() async throws {
-        let cluster = try await Self.source()
+        let cluster = try await Self.source(SourcePatience.short)
         let task = try RelayTask(cluster)
         try await task.runUntilNow()
-        // Each hit waits for three times the server's patience; few of them are to come.
-        let daemon = try task.start(pause: "sink.before_write=6s")
+        // Longer than it is looked at.
+        let daemon = try task.start(pause: "sink.before_write=120s")
         try await task.waitForPhase("streaming", of: daemon)
+        let walsender = try task.makeSourcePatient()
         try Self.write(cluster, from: 1)
-        let walsender = try task.slot("active_pid")
-        try await Task.sleep(for: .seconds(7))
+        try await task.waitForReplies(to: walsender)
         #expect(try await task.status()["phase"] as? String == "streaming")
         #expect(try task.slot("active_pid") == walsender)
         #expect(MemoryBound.holds(daemon.peakResidentBytes, "a sink that stands still"))
@@ -54,11 +56,12 @@ struct BlockedSinkTests {
 
     @Test(.enabled(if: Tmpfs.isPossible, "only root can mount a small file system"))
     func `a full disk is waited for and writing goes on`() async throws {
-        let cluster = try await Self.source()
+        let cluster = try await Self.source(SourcePatience.short)
         let disk = try Tmpfs(mebibytes: 4)
         let task = try RelayTask(cluster, rotate: "1MiB", sinkDirectory: "\(disk.path)/events")
         let daemon = try task.start()
         try await task.waitForPhase("streaming", of: daemon)
+        let walsender = try task.makeSourcePatient()
         try Self.write(cluster, from: 1)
         try await daemon.until(.seconds(30), "the error on /status") {
             let error = try await task.status()["lastError"] as? [String: Any]
@@ -66,8 +69,7 @@ struct BlockedSinkTests {
         }
         try await daemon.waitForLog("No room for")
         #expect(daemon.stderr.contains("df -h"))
-        let walsender = try task.slot("active_pid")
-        try await Task.sleep(for: .seconds(6))
+        try await task.waitForReplies(to: walsender)
         #expect(try task.slot("active_pid") == walsender)
         #expect(daemon.status == nil)
         try disk.resize(mebibytes: 200)
@@ -109,6 +111,39 @@ struct BlockedSinkTests {
         try disk.resize(mebibytes: 200)
         try await task.runUntilNow()
         #expect(try await task.differences(Self.keys) == [])
+    }
+}
+
+/// How long a source waits for an answer (wal_sender_timeout).
+enum SourcePatience {
+    /// While a daemon begins to stream, which asks for it to know how often it has to answer.
+    static let short = ["wal_sender_timeout": "5s"]
+    /// From then on: a machine that stands still for a moment is not a daemon that does.
+    static let long = ["wal_sender_timeout": "2min"]
+}
+
+extension RelayTask {
+    /// Makes the source patient with the daemon that streams, and gives its walsender.
+    func makeSourcePatient() throws -> String {
+        try cluster.reload(settings: SourcePatience.long)
+        return try slot("active_pid")
+    }
+
+    /// Waits until this walsender has heard of the daemon five times with nothing durable between.
+    ///
+    /// For the short patience that takes 6 s; for one that the daemon does not know, 40 s or more.
+    func waitForReplies(to walsender: String) async throws {
+        var flushed = ""
+        var replies: Set<String> = []
+        try await eventually("answers of a daemon whose sink stands still") {
+            let row = try cluster.psql(
+                "SELECT flush_lsn, reply_time FROM pg_stat_replication WHERE pid = \(walsender)"
+            ).split(separator: "|")
+            guard row.count == 2 else { throw SupportError("no walsender \(walsender)") }
+            if row[0] != flushed { (flushed, replies) = (String(row[0]), []) }
+            replies.insert(String(row[1]))
+            return replies.count > 5
+        }
     }
 }
 

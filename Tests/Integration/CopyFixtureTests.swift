@@ -11,7 +11,7 @@ struct CopyFixtureTests {
         let servers = try await TwinServers.start(version, version)
         let tables = try await onThread { try ShopTables(on: servers) }
         let load = ShopLoad(servers, tables, seed: 1, seconds: 2, perSecond: 150)
-        try await load.wait(.seconds(60))
+        try await load.wait(.seconds(90))
         try await onThread {
             // The schema's dump has none of what its types need; extensions are there already.
             try servers.target.psql(TypeCase.prelude)

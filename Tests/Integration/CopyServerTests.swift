@@ -3,6 +3,7 @@
 // A copy between servers that are set up oddly or behave badly: settings of both databases that
 // would change what is printed and read, columns and rows that are not taken, a target that dies
 // within the snapshot, and one where somebody holds a lock.
+import Glibc
 import Support
 import Testing
 
@@ -136,30 +137,41 @@ extension Acceptance {
 
         @Test(.timeLimit(.minutes(2)))
         func `a lock on the target is waited for while the source is answered`() async throws {
-            let servers = try await TwinServers.start(settings: ["wal_sender_timeout": "1500ms"])
+            let servers = try await TwinServers.start(settings: SourcePatience.short)
             _ = try await onThread {
                 try servers.source.psql("CREATE TABLE t (id int PRIMARY KEY, n int)")
             }
             let task = try CopyTask(servers)
             let daemon = try task.start()
             try await task.waitForPhase("streaming", of: daemon, timeout: .seconds(60))
-            let walsender = "SELECT active_pid FROM pg_replication_slots"
-            let before = try await task.source(walsender)
-            async let lock = onThread {
-                try servers.target.psql("BEGIN; LOCK TABLE t; SELECT pg_sleep(5); COMMIT")
-            }
+            let walsender = try task.relay.makeSourcePatient()
+            let holder = try servers.target.spawn(
+                "psql",
+                ["-X", "-d", "postgres", "-c", "BEGIN; LOCK TABLE t; SELECT pg_sleep(300)"]
+            )
             try await eventually("the lock is held") {
                 try await task.target(
-                    "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock'"
+                    """
+                    SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted
+                    AND relation = 't'::regclass
+                    """
                 )
-                    != "0"
+                    == "1"
             }
             try await task.source("INSERT INTO t SELECT i, i FROM generate_series(1, 1000) i")
-            _ = try await lock
+            try await task.relay.waitForReplies(to: walsender)
+            #expect(holder.status() == nil, "the lock is held no more")
+            try await task.target(
+                """
+                SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                WHERE wait_event = 'PgSleep'
+                """
+            )
             try await daemon.until(.seconds(30), "the rows") {
                 try await task.target("SELECT count(*) FROM t") == "1000"
             }
-            #expect(try await task.source(walsender) == before)
+            holder.signal(SIGKILL)
+            #expect(try task.relay.slot("active_pid") == walsender)
             #expect(try await daemon.stop() == .code(0))
             #expect(try await task.differences() == [])
         }

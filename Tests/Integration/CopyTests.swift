@@ -96,6 +96,7 @@ extension Acceptance {
             #expect(campaign.killsInSnapshot > 0 || !TestKnob.hasFailpoints)
             try await shop.wait(.seconds(seconds + 60))
             try await bench.wait(.seconds(seconds + 60))
+            try await Self.showStates(of: task, to: reader)
             let last = try await task.runUntilNow()
             let findings = try await reader.stop()
             #expect(findings.violations == [], "seed \(seed)")
@@ -112,6 +113,26 @@ extension Acceptance {
             try await task.relay.waitUntilNothingIsLeft()
             let confirmed = try task.relay.slot("confirmed_flush_lsn")
             #expect(try await task.checkpoint("position") == confirmed)
+        }
+
+        /// On a slow machine the application may have ended before the stream began: then all that
+        /// it wrote came at once, and a reader who sees one state alone shows nothing.
+        private static func showStates(of task: CopyTask, to reader: InvariantReader) async throws {
+            let daemon = try task.start()
+            try await daemon.until(.seconds(60), "states that differ") {
+                guard reader.states <= 5 else { return true }
+                try task.servers.source.psql(
+                    """
+                    BEGIN; UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid = 1;
+                    UPDATE pgbench_tellers SET tbalance = tbalance + 1 WHERE tid = 1;
+                    UPDATE pgbench_branches SET bbalance = bbalance + 1 WHERE bid = 1;
+                    INSERT INTO pgbench_history (tid, bid, aid, delta, mtime)
+                    VALUES (1, 1, 1, 1, now()); COMMIT;
+                    """
+                )
+                return false
+            }
+            #expect(try await daemon.stop() == .code(0))
         }
     }
 }

@@ -105,7 +105,7 @@ extension Changeover {
             #expect(daemon.stderr.contains("[slot.missing]"), "\(daemon.stderr.suffix(2_000))")
         }
 
-        @Test(.timeLimit(.minutes(2)))
+        @Test(.timeLimit(.minutes(5)))
         func `a promoted standby with the slot is gone on with, and the former primary is not`()
             async throws
         {
@@ -149,7 +149,7 @@ extension Changeover {
             #expect(try await pair.promoted.differences(Self.keys) == [])
         }
 
-        @Test(.timeLimit(.minutes(2)))
+        @Test(.timeLimit(.minutes(5)))
         func `a second daemon that finds the former primary demoted waits for the new one`()
             async throws
         {
@@ -207,7 +207,7 @@ extension Changeover {
         }
 
         @Test(
-            .timeLimit(.minutes(2)),
+            .timeLimit(.minutes(5)),
             arguments: [PostgresVersion.v17, .v18].filter {
                 $0.isAvailable && ($0 == .v17 || TestKnob.isLong)
             }
@@ -300,7 +300,7 @@ extension Changeover {
             #expect(found == [])
         }
 
-        @Test(.timeLimit(.minutes(1)), .enabled(if: PostgresVersion.v17.isAvailable))
+        @Test(.timeLimit(.minutes(3)), .enabled(if: PostgresVersion.v17.isAvailable))
         func `a slot that is there is marked, and what it lacks is said`() async throws {
             let cluster = try await PostgresCluster.start(version: .v17)
             try cluster.psql("CREATE TABLE t (id int PRIMARY KEY, n int)")
@@ -320,7 +320,7 @@ extension Changeover {
             #expect(check.stdout.contains("sync_replication_slots = on"))
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test(.timeLimit(.minutes(3)))
         func `a server that copies no slots is refused for it`() async throws {
             let cluster = try await PostgresCluster.start()
             try cluster.psql("CREATE TABLE t (id int PRIMARY KEY, n int)")

@@ -17,6 +17,9 @@ struct GuideWalk: Sendable {
     /// Where the reader stands at first; a release is there and what a checkout has.
     private static let folder = "/root/walk"
 
+    /// How long a command may take: apt-get fetches.
+    private static let limit: Duration = .seconds(300)
+
     init() async throws {
         packages = try await Packages.shared
         shop = try await HardenedShop(.v15, source: "passwordFile: credential:password")
@@ -70,7 +73,7 @@ struct GuideWalk: Sendable {
 
     private func succeed(_ script: String) async throws {
         let path = "export PATH=/usr/local/bin:$PATH\n"
-        let output = try await machine.run("/bin/bash", "-c", path + script)
+        let output = try await machine.run("/bin/bash", "-c", path + script, limit: Self.limit)
         guard output.status == .code(0) else { throw SupportError(output.stdout + output.stderr) }
     }
 
@@ -122,7 +125,12 @@ struct GuideWalk: Sendable {
             }
         }
         if goesOn { line = "systemd-run --quiet --unit=endless --same-dir \(line)" }
-        let output = try await machine.run("/bin/bash", "-c", Self.session(line, shop))
+        let output = try await machine.run(
+            "/bin/bash",
+            "-c",
+            Self.session(line, shop),
+            limit: Self.limit
+        )
         let text = output.stdout + output.stderr
         // What only a later server knows, the page says in the comment, and an earlier one refuses.
         if let from = command.firstMatch(of: #/# (\d\d) on/#).flatMap({ Int($0.output.1) }),
@@ -135,7 +143,9 @@ struct GuideWalk: Sendable {
         for promised in printing {
             #expect(text.contains(promised), "\(block.place): \(command)\n\(text)")
         }
-        if goesOn, command.hasPrefix("walrelay run") { try await streams() }
+        // systemd takes a task for started once its snapshot has begun.
+        let startsUnit = command.contains(#/systemctl (enable --now|start|restart) walrelay@/#)
+        if goesOn && command.hasPrefix("walrelay run") || startsUnit { try await streams() }
         return goesOn
     }
 

@@ -25,7 +25,7 @@ struct GuideWalkTests {
             if: SystemdMachine.absence == nil,
             Comment(rawValue: SystemdMachine.absence ?? "")
         ),
-        .timeLimit(.minutes(5)),
+        .timeLimit(.minutes(10)),
         arguments: pages
     )
     func `every command of the page does what it says`(page: String) async throws {

@@ -93,7 +93,7 @@ struct HTTPPathTests {
         task.user = "cdc"
         task.sourceLines = ["passwordFile: password"]
         // A running task waits so long for the file to come back.
-        task.retry = "2s"
+        task.retry = "10s"
         let file = try task.files.write(OddTask.password, to: "password")
         let port = try FreePort.find()
         task.httpPort = port

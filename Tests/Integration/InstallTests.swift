@@ -31,7 +31,8 @@ struct InstallTests {
     /// Runs a command and gives what it printed; it has to succeed.
     @discardableResult
     private func run(_ machine: SystemdMachine, _ command: String) async throws -> String {
-        let output = try await machine.run("/bin/bash", "-c", command)
+        // apt-get fetches.
+        let output = try await machine.run("/bin/bash", "-c", command, limit: .seconds(300))
         let text = output.stdout + output.stderr
         guard output.status == .code(0) else { throw SupportError("\(command): \(text)") }
         return text

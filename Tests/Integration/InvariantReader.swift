@@ -64,6 +64,9 @@ final class InvariantReader: Sendable {
         }
     }
 
+    /// How many different states have been seen so far.
+    var states: Int { state.withLock(\.findings.states) }
+
     deinit { isStopped.store(true, ordering: .relaxed) }
 
     private func note(_ output: String) {

@@ -91,7 +91,7 @@ extension Acceptance {
                 restarts: TestKnob.isLong ? 2 : 0,
                 interval: .seconds(seconds) / kills
             )
-            campaign.writePause = "100ms"
+            campaign.writePause = "250ms"
             try await campaign.run(using: &random)
             #expect(campaign.killsInSnapshot > 0 || !TestKnob.hasFailpoints)
             if TestKnob.isLong {
@@ -155,7 +155,7 @@ extension Acceptance {
                 try await KafkaBroker.start(),
                 name: "large",
                 kafka: ["partitions: 2", Self.age],
-                more: "batch: { rows: 1000 }"
+                more: "batch: { rows: 250 }"
             )
             try await task.runUntilNow()
             try await task.sql(

@@ -60,8 +60,10 @@ struct KafkaKillPointTests {
         _ round: inout Int
     ) async throws {
         let failpoint = "\(point.rawValue):\(hit)"
-        // A moment before, so that librdkafka has sent what will be cut off.
-        let pause = "\(point.rawValue)=40ms"
+        // A moment before, so that librdkafka has sent what will be cut off; what has to leave
+        // traces, waits for longer than a busy machine may keep its threads.
+        let moment = point == .checkpointWrittenBeforeRename ? "500ms" : "40ms"
+        let pause = "\(point.rawValue)=\(moment)"
         let daemon = try task.start(failpoint: failpoint, pause: pause)
         try await eventually("\(failpoint) was hit", timeout: .seconds(60)) {
             if daemon.status != nil { return true }

@@ -16,10 +16,11 @@ struct KafkaOutageTests {
 
     private static func makeTask(
         _ name: String,
+        settings: [String: String] = [:],
         kafka: [String] = [],
         more: String = ""
     ) async throws -> KafkaTask {
-        let cluster = try await PostgresCluster.start(settings: ["wal_sender_timeout": "2s"])
+        let cluster = try await PostgresCluster.start(settings: settings)
         try cluster.psql("CREATE TABLE t (id serial PRIMARY KEY, s text)")
         let broker = try await KafkaBroker.start()
         return try KafkaTask(
@@ -61,16 +62,16 @@ struct KafkaOutageTests {
     ) async throws {
         let task = try await Self.makeTask(
             isTransactional ? "away" : "away_plain",
+            settings: SourcePatience.short,
             kafka: ["transactional: \(isTransactional)"]
         )
         let daemon = try await task.startStreaming()
         try await task.sql("INSERT INTO t (s) VALUES ('before')")
         try await task.waitUntilDurable(daemon)
-        let walsender = try task.relay.slot("active_pid")
+        let walsender = try task.relay.makeSourcePatient()
         try await task.broker.stop()
         try await Self.writeMuch(task)
-        // Longer than the server waits for an answer.
-        try await Task.sleep(for: .seconds(3))
+        try await task.relay.waitForReplies(to: walsender)
         #expect(daemon.status == nil)
         #expect(try task.relay.slot("active_pid") == walsender)
         try await task.broker.start()
@@ -79,14 +80,14 @@ struct KafkaOutageTests {
 
     @Test(.timeLimit(.minutes(5)))
     func `a broker that stands still is waited for`() async throws {
-        let task = try await Self.makeTask("still")
+        let task = try await Self.makeTask("still", settings: SourcePatience.short)
         let daemon = try await task.startStreaming()
-        let walsender = try task.relay.slot("active_pid")
+        let walsender = try task.relay.makeSourcePatient()
         try await task.sql("INSERT INTO t (s) VALUES ('before')")
         try await task.waitUntilDurable(daemon)
         task.broker.suspend()
         try await Self.writeMuch(task)
-        try await Task.sleep(for: .seconds(3))
+        try await task.relay.waitForReplies(to: walsender)
         #expect(daemon.status == nil)
         #expect(try task.relay.slot("active_pid") == walsender)
         task.broker.resume()

@@ -43,7 +43,7 @@ struct KafkaSnapshotTests {
                 INSERT INTO u SELECT i, 0 FROM generate_series(1, 300) i;
                 """,
             kafka: ["partitions: 2"] + (isTransactional ? [age] : ["transactional: false"]),
-            more: "batch: { rows: 200 }"
+            more: "batch: { rows: 60 }"
         )
         try await interrupt(task, after: 0)
         return task

@@ -35,7 +35,7 @@ struct KillCampaign<Task: KillableTask> {
     /// Between two kills, on average.
     var interval: Duration
     /// How much longer each write takes while a snapshot is to be killed; debug builds only.
-    var writePause = "30ms"
+    var writePause = "60ms"
     /// Kills that met an unfinished snapshot.
     private(set) var killsInSnapshot = 0
     /// The most memory that any of the daemons had.
@@ -69,9 +69,15 @@ struct KillCampaign<Task: KillableTask> {
     }
 
     private mutating func killInSnapshot(using random: inout SeededGenerator) async throws {
+        // On a machine that stood still the kill before may have come too late.
+        if try await task.snapshotState() == "complete" { return }
         let isSlow = TestKnob.hasFailpoints
         let daemon = try task.start(pause: isSlow ? "sink.before_write=\(writePause)" : nil)
-        try await daemon.waitForLog("snapshotting")
+        try await daemon.until(.seconds(60), "a snapshot that has begun in the sink") {
+            let state = try await task.snapshotState()
+            return state == "complete"
+                || state == "running" && daemon.stderr.contains(" snapshotting")
+        }
         try await pause(upTo: .milliseconds(isSlow ? 1_000 : 200), using: &random)
         try await kill(daemon)
         if try await task.snapshotState() == "running" { killsInSnapshot += 1 }

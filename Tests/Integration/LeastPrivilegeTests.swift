@@ -15,7 +15,7 @@ import Testing
             .sorted()
     }()
 
-    @Test(.timeLimit(.minutes(3)), arguments: versions)
+    @Test(.timeLimit(.minutes(6)), arguments: versions)
     func `owners make publication and tables, the roles have the page's grants`(
         version: PostgresVersion
     ) async throws {
@@ -32,7 +32,7 @@ import Testing
         #expect(try await shop.sql("SELECT pubname FROM pg_publication") == "di_pub_orders")
     }
 
-    @Test(.timeLimit(.minutes(3)), arguments: versions)
+    @Test(.timeLimit(.minutes(6)), arguments: versions)
     func `walrelay makes publication and tables, the roles have the page's grants`(
         version: PostgresVersion
     ) async throws {

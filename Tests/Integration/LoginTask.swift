@@ -96,6 +96,8 @@ struct LoginTask: Sendable {
     /// Lines of YAML below the server, database and port of either end.
     var source = ["user: postgres"]
     var sink = ["user: postgres"]
+    /// The task's name.
+    var name = "login"
     /// Further lines of the file.
     var more = ""
     /// What the daemon's environment has beyond the test's.
@@ -172,7 +174,7 @@ struct LoginTask: Sendable {
         }
         let settings = try writeSecret(
             """
-            task: login
+            task: \(name)
             source: { \(entries("shop", source)) }
             tables: { include: [public.t] }
             sink: { kind: postgresql, postgresql: { \(entries("copy", sink)) } }

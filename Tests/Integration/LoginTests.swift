@@ -44,7 +44,9 @@ struct LoginTests {
         isSource: Bool
     ) async throws {
         let server = try await Self.shared.value
+        // Beside a task that runs at the same server it would wait as its standby.
         var task = try LoginTask(server)
+        task.name = "wrong"
         let end = ["user: \(LoginServer.role)", "password: '\(LoginServer.password)-but-wrong'"]
         if isSource { task.source = end } else { task.sink = end }
         let section = isSource ? "source" : "sink.postgresql"

@@ -71,7 +71,7 @@ import Testing
             )
         }
 
-    @Test(.timeLimit(.minutes(3)), arguments: LeastPrivilegeTests.versions)
+    @Test(.timeLimit(.minutes(6)), arguments: LeastPrivilegeTests.versions)
     func `where owners made publication and tables, each grant is asked for by itself`(
         version: PostgresVersion
     ) async throws {
@@ -96,7 +96,7 @@ import Testing
         #expect(try await shop.differences() == [])
     }
 
-    @Test(.timeLimit(.minutes(3)), arguments: LeastPrivilegeTests.versions)
+    @Test(.timeLimit(.minutes(6)), arguments: LeastPrivilegeTests.versions)
     func `where walrelay makes publication and tables, each grant is asked for by itself`(
         version: PostgresVersion
     ) async throws {

@@ -163,7 +163,8 @@ struct OddTask: Sendable {
             SELECT 'publication ' || pubname FROM pg_publication WHERE pubname = '\(publication)'
             UNION ALL
             SELECT 'slot ' || slot_name || CASE WHEN active THEN ' active' ELSE '' END
-            FROM pg_replication_slots WHERE slot_name = '\(slot)' OR temporary
+            FROM pg_replication_slots
+            WHERE slot_name = '\(slot)' OR temporary AND database = current_database()
             UNION ALL
             SELECT 'session ' || state FROM pg_stat_activity WHERE application_name = '\(name)'
             ORDER BY 1
@@ -177,7 +178,7 @@ struct OddTask: Sendable {
         on cluster: PostgresCluster,
         at location: SourceLocation = #_sourceLocation
     ) async throws {
-        try? await eventually(timeout: .seconds(5)) { try objects(on: cluster).isEmpty }
+        try? await eventually(timeout: .seconds(30)) { try objects(on: cluster).isEmpty }
         #expect(try objects(on: cluster) == "", sourceLocation: location)
     }
 

@@ -29,7 +29,7 @@ struct ProcessFixtureTests {
                 "/bin/sh",
                 ["-c", script],
                 workingDirectory: directory.path,
-                limit: .milliseconds(300)
+                limit: .seconds(5)
             )
         }
         #expect(error?.description.contains("started") == true)

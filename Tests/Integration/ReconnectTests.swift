@@ -124,7 +124,7 @@ struct ReconnectTests {
             let terminate = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE "
             switch self {
             case .workersTerminated:
-                let count = try cluster.psql(terminate + "query LIKE 'COPY %'")
+                let count = try cluster.psql(terminate + "state = 'active' AND query LIKE 'COPY %'")
                 #expect(Int(count) ?? 0 > 0, "no worker was at work")
             case .everySessionTerminated:
                 try cluster.psql(terminate + "application_name LIKE 'walrelay%'")
@@ -148,7 +148,7 @@ struct ReconnectTests {
             """
         )
         let task = try RelayTask(cluster, rotate: "4MiB")
-        let daemon = try task.start(pause: "sink.before_write=100ms")
+        let daemon = try task.start(pause: "sink.before_write=200ms")
         try await daemon.until { try task.events.fileNames().count > 2 }
         try NumberedTable.change(cluster, 1_000)
         #expect(try task.checkpoint("snapshot") == "running")

@@ -38,7 +38,7 @@ import Testing
             daemon,
             expecting: "applied=\"snapshot.workers, batch.rows, batch.bytes, batch.delay\""
         )
-        try await daemon.until(.seconds(10)) { try task.ids() == ["1", "2", "3"] }
+        try await daemon.until { try task.ids() == ["1", "2", "3"] }
         // The same session all the time.
         #expect(try task.slot("active_pid", on: cluster) == holder)
         #expect(try await daemon.stop() == .code(0))

@@ -141,7 +141,7 @@ struct ResnapshotSinkTests {
             "anew",
             sql: Self.table,
             kafka: ["properties: { transaction.timeout.ms: 1500 }"],
-            more: "batch: { rows: 200 }"
+            more: "batch: { rows: 60 }"
         )
         try await task.runUntilNow()
         try await task.sql("SELECT pg_drop_replication_slot('di_slot_anew')")

@@ -63,7 +63,7 @@ import Testing
     }
 
     @Test(
-        .timeLimit(.minutes(2)),
+        .timeLimit(.minutes(5)),
         arguments: [.v11, .v13, .v15].filter(\PostgresVersion.isAvailable)
     )
     func `what is held back is told everywhere, and that it is over`(
@@ -119,7 +119,7 @@ import Testing
         #expect(lines.count { $0.contains("of WAL: no more than it may") } == 1)
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(5)))
     func `a target that is down from the start does not keep the slot from being watched`()
         async throws
     {

@@ -149,8 +149,8 @@ struct ServiceTests {
         let stream = try #require(status["stream"] as? [String: Any])
         #expect(
             Set(stream.keys) == [
-                "receivedLSN", "durableLSN", "changes", "transactions", "changesPerSecond",
-                "lagMilliseconds",
+                "tables", "receivedLSN", "durableLSN", "changes", "transactions",
+                "changesPerSecond", "lagMilliseconds",
             ]
         )
         #expect(try lsn(stream["durableLSN"]) <= lsn(stream["receivedLSN"]))

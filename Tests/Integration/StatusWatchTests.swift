@@ -70,11 +70,13 @@ import Testing
         task.httpPort = port
         let daemon = try await task.stream()
         let url = "http://127.0.0.1:\(port)"
-        for environment in [["TERM": "dumb"], ["NO_COLOR": "1"]] {
+        for environment in [["TERM": "dumb"], ["NO_COLOR": "1"], ["TERM": ""]] {
             let once = try terminal("status", "--url", url, environment: environment)
             #expect(try await once.wait() == .code(0))
             try await eventually("its output") { once.output.contains("version ") }
-            #expect(!once.output.contains("\u{1B}"))
+            // Colours are for every terminal that has not said that it knows none.
+            #expect(once.output.contains("\u{1B}[32mstreaming") == (environment["TERM"] == ""))
+            #expect(!once.output.contains("\u{1B}[?"))
         }
         let watch = try terminal("status", "--url", url, "--watch", environment: ["TERM": "dumb"])
         try await eventually("two reports") {
@@ -83,6 +85,29 @@ import Testing
         #expect(!watch.output.contains("\u{1B}"))
         watch.kill(SIGTERM)
         #expect(try await watch.wait() == .signal(SIGTERM))
+        #expect(try await daemon.stop() == .code(0))
+    }
+
+    @Test func `watching ends well when its reader has seen enough`() async throws {
+        var (task, _) = try await SharedCluster.trusting.task("watch_head")
+        let port = try FreePort.find()
+        task.httpPort = port
+        let daemon = try await task.stream()
+        let url = "http://127.0.0.1:\(port)"
+        for options in ["--json", ""] {
+            let watch = try await onThread {
+                try runProcess(
+                    "/bin/bash",
+                    [
+                        "-c",
+                        #""$0" status --url "$1" --watch $2 | head -n 1; exit "${PIPESTATUS[0]}""#,
+                        DaemonProcess.executable, url, options,
+                    ]
+                )
+            }
+            #expect(watch.status == .code(0), "\(watch.stderr)")
+            #expect(watch.stdout.contains("watch_head") && watch.stderr.isEmpty)
+        }
         #expect(try await daemon.stop() == .code(0))
     }
 

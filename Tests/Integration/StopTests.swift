@@ -4,6 +4,7 @@
 // the server knowing what the sink has. Beside it what keeps a quiet task from holding WAL back,
 // and the sink that is a pipe.
 import Foundation
+import FoundationNetworking
 import Glibc
 import Support
 import Testing
@@ -36,6 +37,30 @@ struct StopTests {
         try await task.runUntilNow()
         #expect(try await task.differences(Self.keys) == [])
         try await task.waitUntilNothingIsLeft()
+    }
+
+    @Test(.enabled(if: TestKnob.hasFailpoints, "it needs a slow sink"))
+    func `a task that drains says that it stops, and is not ready`() async throws {
+        let cluster = try await Self.source(rows: 0)
+        let task = try RelayTask(cluster)
+        let daemon = try task.start(pause: "sink.before_write=8000ms")
+        try await task.waitForPhase("streaming", of: daemon)
+        try cluster.psql("INSERT INTO t VALUES (1, 'x')")
+        let end = try cluster.psql("SELECT pg_current_wal_lsn()")
+        try await daemon.until(.seconds(30), "a change on its way to the sink") {
+            let received = try await task.status("stream", "receivedLSN") ?? "0/0"
+            return try cluster.psql("SELECT '\(received)'::pg_lsn >= '\(end)'") == "t"
+        }
+        daemon.kill(SIGTERM)
+        try await task.waitForPhase("stopping", of: daemon)
+        let ready = try #require(URL(string: "http://127.0.0.1:\(task.port)/readyz"))
+        let (body, response) = try await URLSession.shared.data(for: URLRequest(url: ready))
+        #expect((response as? HTTPURLResponse)?.statusCode == 503)
+        #expect(String(decoding: body, as: UTF8.self).contains("stopping"))
+        #expect(try await daemon.wait(Self.bound) == .code(0))
+        #expect(try await task.differences(Self.keys) == [])
+        let phases = daemon.stderr.split(separator: "\n").filter { $0.contains(" stopping") }
+        #expect(phases.count == 1, "\(daemon.stderr)")
     }
 
     @Test

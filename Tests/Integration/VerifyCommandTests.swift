@@ -94,33 +94,34 @@ import Testing
         let task = try await CopyTask.sharing("stopped", sql: Self.sql)
         let daemon = try task.start()
         try await task.relay.waitForPhase("streaming", of: daemon)
+        // The server is one that other tests use as well.
+        let sleepers = """
+            FROM pg_stat_activity
+            WHERE wait_event = 'PgSleep' AND datname = current_database()
+            """
+        let temporarySlots = """
+            FROM pg_replication_slots
+            WHERE slot_name LIKE 'di_tmp_%' AND database = current_database()
+            """
         // A transaction that holds the making of the temporary slot up.
         let writer = try task.servers.source.spawn(
             "psql",
             ["-d", task.database, "-c", "BEGIN; INSERT INTO b VALUES (1); SELECT pg_sleep(60)"]
         )
         try await eventually("the open transaction") {
-            try await task.source(
-                "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
-            ) != "0"
+            try await task.source("SELECT count(*) \(sleepers)") != "0"
         }
         let process = try DaemonProcess(["verify", "--config", task.relay.settingsPath])
         try await eventually("the temporary slot") {
-            try await task.source(
-                "SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE 'di_tmp_%'"
-            ) == "1"
+            try await task.source("SELECT count(*) \(temporarySlots)") == "1"
         }
         process.kill(SIGINT)
         #expect(try await process.wait(.seconds(20)) == .code(75))
         #expect(process.stderr.contains("verify.stopped"))
         writer.signal(SIGTERM)
-        try await task.source(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
-        )
+        try await task.source("SELECT pg_terminate_backend(pid) \(sleepers)")
         try await eventually("the temporary slot's end") {
-            try await task.source(
-                "SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE 'di_tmp_%'"
-            ) == "0"
+            try await task.source("SELECT count(*) \(temporarySlots)") == "0"
         }
         try await daemon.stop()
         try await task.end()

@@ -5,6 +5,7 @@
 #if Kafka
 import ChangeModel
 import Foundation
+import Glibc
 import Support
 import Testing
 
@@ -47,12 +48,12 @@ struct FaultTests {
         try sink.put([1], at: 0x200)
         broker.suspend()
         try sink.write(rows([2], in: transaction(0x2FF)))
-        let resumed = Task {
-            try await Task.sleep(for: .seconds(3))
+        // On a thread of its own: the commit keeps one of those that tasks run on.
+        Thread.detachNewThread {
+            sleep(3)
             broker.resume()
         }
         try sink.commit(checkpoint(0x300))
-        try await resumed.value
         try sink.put([3], at: 0x400)
         try sink.close()
         #expect(try broker.ids(of: place.itemsTopic).sorted() == [1, 2, 3])
@@ -204,7 +205,7 @@ struct MockFaultTests {
         try sink.close()
     }
 
-    @Test func `brokers that go away and come back are waited for`() async throws {
+    @Test func `brokers that go away and come back are waited for`() throws {
         let cluster = try MockCluster()
         let place = KafkaPlace(cluster.bootstrapServers)
         try cluster.create(topic: "\(place.prefix).walrelay-checkpoint", partitions: 1)
@@ -214,12 +215,11 @@ struct MockFaultTests {
         try sink.commit(checkpoint(0x100))
         try sink.write(rows(1...10, in: transaction(0x1FF)))
         cluster.down()
-        let returned = Task.detached {
-            try await Task.sleep(for: .seconds(5))
+        Thread.detachNewThread {
+            sleep(5)
             cluster.up()
         }
         try sink.commit(checkpoint(0x200))
-        try await returned.value
         #expect(place.supervisor.notes.map(\.code) == ["sink.unreachable"])
         try sink.put([11], at: 0x300)
         try sink.close()

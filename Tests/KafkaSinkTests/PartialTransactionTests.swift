@@ -11,9 +11,20 @@ import Testing
 
 @Suite(.enabled(if: KafkaBroker.isAvailable, Comment(rawValue: KafkaBroker.absence)), .serialized)
 struct PartialTransactionTests {
-    /// A sink that closes a transaction after a second.
+    /// A sink that closes a transaction after three seconds: what is to be in one part must not
+    /// take as long on a machine that stalls.
     private func impatient(_ options: inout KafkaSinkOptions) {
-        options.properties["transaction.timeout.ms"] = "3000"
+        options.properties["transaction.timeout.ms"] = "9000"
+    }
+
+    /// Serves the sink until it has committed a part.
+    private func waitForPart(_ sink: KafkaSink) async throws {
+        try await eventually("a part is committed") {
+            try sink.idle()
+            return sink.partCommit != nil
+        } giveUp: { _ in
+            true
+        }
     }
 
     /// Writes 1…5 of the transaction at 0/300 behind a whole one at 0/1FF, in part.
@@ -21,8 +32,7 @@ struct PartialTransactionTests {
         let sink = try place.begun(impatient)
         try sink.put([100], at: 0x200)
         try sink.write(rows(1...5, in: transaction(0x300)))
-        try await Task.sleep(for: .milliseconds(1_100))
-        try sink.idle()
+        try await waitForPart(sink)
         try sink.write(rows(6...7, in: transaction(0x300), from: 6))
         try sink.close()
     }
@@ -57,8 +67,7 @@ struct PartialTransactionTests {
         batch.append([3, 4], in: transaction(0x2FF))
         batch.committedCount = 4
         try sink.write(batch)
-        try await Task.sleep(for: .milliseconds(1_100))
-        try sink.idle()
+        try await waitForPart(sink)
         try sink.close()
         let next = place.sink(impatient)
         #expect(try next.open() == checkpoint(0x100))
@@ -108,7 +117,7 @@ struct PartialTransactionTests {
         try sink.prepare([items.relation], types: [])
         try sink.commit(checkpoint(0x100, .running))
         try sink.write(rows(1...5, in: transaction(0x100), kind: .read))
-        try await Task.sleep(for: .milliseconds(1_100))
+        try await Task.sleep(for: .milliseconds(3_100))
         try sink.write(rows(6...7, in: transaction(0x100), kind: .read))
         #expect(try broker.ids(of: place.itemsTopic).sorted() == Array(1...7))
         try sink.close()
@@ -119,14 +128,13 @@ struct PartialTransactionTests {
         let broker = try await SharedBroker.broker
         let place = KafkaPlace(broker.address)
         let told: (inout KafkaSinkOptions) -> Void = {
-            $0.properties["transaction.timeout.ms"] = "3000"
+            impatient(&$0)
             $0.transactionTopic = true
         }
         let sink = try place.begun(told)
         try sink.put([100], at: 0x200)
         try sink.write(rows(1...5, in: transaction(0x300)))
-        try await Task.sleep(for: .milliseconds(1_100))
-        try sink.idle()
+        try await waitForPart(sink)
         try sink.close()
         let next = place.sink(told)
         _ = try next.open()

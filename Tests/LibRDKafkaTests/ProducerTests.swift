@@ -123,6 +123,8 @@ struct ProducerTests {
             cluster.down()
             #expect(producer.produce("k", "2", to: topic) == .queued)
             #expect(try !producer.flush(timeout: .milliseconds(500)))
+            let deadline = ContinuousClock.now + .seconds(20)
+            while producer.lastError == nil, .now < deadline { producer.poll(.milliseconds(50)) }
             #expect(producer.lastError?.kind == .unreachable)
             #expect(producer.queued > 0)
             cluster.up()
@@ -153,17 +155,21 @@ struct ProducerTests {
 
     @Test func `closing with records in the queue and no broker takes little time`() async throws {
         try await onThread {
-            let cluster = try MockCluster()
-            var producer: Producer? = try Producer(cluster.bootstrapServers)
-            var topic = try producer?.topic("t")
-            cluster.down()
-            if let topic {
-                for _ in 0..<1_000 { _ = producer?.produce("k", "v", to: topic) }
+            // What would hold it up does so each time; a machine that stands still does not.
+            for _ in 0..<3 {
+                let cluster = try MockCluster()
+                var producer: Producer? = try Producer(cluster.bootstrapServers)
+                var topic = try producer?.topic("t")
+                cluster.down()
+                if let topic {
+                    for _ in 0..<1_000 { _ = producer?.produce("k", "v", to: topic) }
+                }
+                let began = ContinuousClock.now
+                topic = nil
+                producer = nil
+                if ContinuousClock.now - began < .seconds(2) { return }
             }
-            let began = ContinuousClock.now
-            topic = nil
-            producer = nil
-            #expect(ContinuousClock.now - began < .seconds(2))
+            Issue.record("it took its two seconds each time")
         }
     }
 

@@ -105,6 +105,10 @@ struct TransactionTests {
                 }
                 #expect(error?.isRetriable == true)
                 #expect(error?.kind == .unreachable)
+                let deadline = ContinuousClock.now + .seconds(20)
+                while producer.lastError?.name != "_TRANSPORT", .now < deadline {
+                    producer.poll(.milliseconds(50))
+                }
                 #expect(producer.lastError?.kind == .unreachable)
                 #expect(producer.lastError?.name == "_TRANSPORT")
                 cluster.up()

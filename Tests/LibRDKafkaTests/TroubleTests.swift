@@ -9,28 +9,35 @@ import Support
 import Testing
 
 struct TroubleTests {
-    /// What is told about a server after a second of asking.
+    /// What is told about a server that is asked for a second, and again until that is enough: on a
+    /// busy machine a connection takes longer to fail.
     private static func complaint(
         _ server: String,
         _ others: [String: String] = [:],
-        logger: Logger = quiet
+        logger: Logger = quiet,
+        until isEnough: (KafkaError) -> Bool = { _ in true }
     ) throws -> KafkaError {
         let properties = [
             "bootstrap.servers": server, "reconnect.backoff.ms": "10",
             "reconnect.backoff.max.ms": "50",
         ]
         let admin = try Admin(properties.merging(others) { $1 }, logger: logger)
-        let began = ContinuousClock.now
-        let error = try #require(throws: KafkaError.self) {
-            _ = try admin.describe(topics: ["t"], timeout: .seconds(1))
+        let deadline = ContinuousClock.now + .seconds(20)
+        while true {
+            let began = ContinuousClock.now
+            let error = try #require(throws: KafkaError.self) {
+                _ = try admin.describe(topics: ["t"], timeout: .seconds(1))
+            }
+            #expect(ContinuousClock.now - began < .seconds(20))
+            if isEnough(error) || deadline < .now { return error }
         }
-        #expect(ContinuousClock.now - began < .seconds(20))
-        return error
     }
 
     @Test func `a port that nobody listens on`() async throws {
         try await onThread {
-            let error = try Self.complaint("127.0.0.1:\(FreePort.find())")
+            let error = try Self.complaint("127.0.0.1:\(FreePort.find())") {
+                $0.text.contains("Connection refused")
+            }
             #expect(error.kind == .unreachable && error.isRetriable)
             #expect(error.text.contains("Connection refused"))
         }
@@ -38,7 +45,7 @@ struct TroubleTests {
 
     @Test func `a host that does not exist`() async throws {
         try await onThread {
-            let error = try Self.complaint("no-such-host.invalid:9092")
+            let error = try Self.complaint("no-such-host.invalid:9092") { $0.name == "_RESOLVE" }
             #expect(error.kind == .unreachable)
             #expect(error.name == "_RESOLVE")
             #expect(error.text.contains("no-such-host.invalid"))
@@ -48,7 +55,9 @@ struct TroubleTests {
     @Test func `a server that speaks another protocol`() async throws {
         try await onThread {
             let server = try LineServer(answer: "HTTP/1.1 400 Bad Request\r\n\r\n")
-            let error = try Self.complaint("127.0.0.1:\(server.port)")
+            let error = try Self.complaint("127.0.0.1:\(server.port)") {
+                $0.kind == .wrongProtocol
+            }
             #expect(error.kind == .wrongProtocol && error.isRetriable)
             #expect(error.text.contains("127.0.0.1:\(server.port)"))
             #expect(error.text.contains("is it a Kafka port"))
@@ -70,7 +79,7 @@ struct TroubleTests {
             let error = try Self.complaint(
                 cluster.bootstrapServers,
                 ["security.protocol": "ssl"]
-            )
+            ) { $0.text.contains("SSL_HANDSHAKE") }
             #expect(error.kind == .unreachable && error.isRetriable)
             #expect(error.text.contains("SSL_HANDSHAKE"))
             #expect(error.text.contains("does the port speak TLS?"))
@@ -108,7 +117,7 @@ struct TroubleTests {
             }
             let began = ContinuousClock.now
             producer = nil
-            #expect(ContinuousClock.now - began < .seconds(3))
+            #expect(ContinuousClock.now - began < .seconds(10))
         }
     }
 }

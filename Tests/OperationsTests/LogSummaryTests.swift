@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The lines of a task that is well: one a minute while it moves something, one an hour else.
+// The lines of a task that is well: one a minute while it moves something, else one for the first
+// minute and one an hour.
 
 import Logging
 import Pipeline
@@ -53,13 +54,14 @@ import Testing
         #expect(task.figures["phase"] == "streaming")
     }
 
-    @Test func `an idle stream says so once an hour`() {
+    @Test func `an idle stream says so after a minute, and then once an hour`() {
         var task = Task()
         task.status.phase = .streaming
-        task.pass(2 * 3600 + 61)
+        task.pass(2 * 3600 + 121)
         #expect(
             task.lines.map { $0.split(separator: ",")[0] } == [
-                "3601 streaming: idle for 1 h", "7201 streaming: idle for 1 h",
+                "61 streaming: idle for 1 min", "3661 streaming: idle for 1 h",
+                "7261 streaming: idle for 1 h",
             ]
         )
     }
@@ -79,9 +81,12 @@ import Testing
         task.pass(600)
         task.status.stream.changes += 6
         task.pass(60)
-        #expect(task.lines.count == 1)
-        #expect(task.lines.first?.contains("6 changes of 0 transactions, 0.1/s") == true)
+        #expect(task.lines.count == 2)
+        #expect(task.lines.last?.contains("6 changes of 0 transactions, 0.1/s") == true)
         #expect(task.figures["changesPerSecond"] == .stringConvertible(0.1))
+        task.pass(120)
+        #expect(task.lines.last?.contains("idle for 1 min") == true)
+        #expect(task.lines.count == 3, "once for each time that it falls idle")
     }
 
     @Test func `a stream that is stuck is not idle`() {

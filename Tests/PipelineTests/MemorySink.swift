@@ -84,6 +84,8 @@ final class MemoryStore: Sendable {
     /// While set, `write` and a lane's `take` wait as a full disk or a slow reader would make them.
     let isBlocked = Atomic(false)
     let waiting = Atomic(0)
+    /// While set, a sink that is opened finds no checkpoint, as on a volume that is not mounted.
+    let hidesCheckpoint = Atomic(false)
     let beforePoint: @Sendable (FaultPoint) throws -> Void
     let beforeCommit: @Sendable (LSN) throws -> Void
 
@@ -162,7 +164,8 @@ final class MemorySink: Sink {
             if state.isOpen { state.complaints.append("opened twice") }
             state.isOpen = true
             state.opens += 1
-            return store.keepsCheckpoint ? state.checkpoint : nil
+            let isSeen = store.keepsCheckpoint && !store.hidesCheckpoint.load(ordering: .acquiring)
+            return isSeen ? state.checkpoint : nil
         }
     }
 

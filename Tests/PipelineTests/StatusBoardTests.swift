@@ -179,7 +179,7 @@ final class HandClock: Sendable {
         #expect(board.counters.errorsByCode["code.3"] == 2)
     }
 
-    @Test func `a phase of work ends the trouble before it, and knows how long that was`() {
+    @Test func `a phase of work ends the trouble before it, and knows how long that was`() throws {
         let board = makeBoard()
         _ = board.enter(.streaming)
         let error = WalrelayError("net.lost", exit: .unreachable, "gone")
@@ -187,13 +187,27 @@ final class HandClock: Sendable {
             board.recordFailedAttempt(error)
             clock.advance(milliseconds: 500)
         }
-        #expect(board.enter(.checking).mended == nil)
-        let (former, mended) = board.enter(.streaming)
+        #expect(try #require(board.enter(.checking)).mended == nil)
+        let (former, mended) = try #require(board.enter(.streaming))
         #expect(former == .checking)
         #expect(mended?.trouble.code == "net.lost")
         #expect(mended?.trouble.failures == 3)
         #expect(mended?.after == .milliseconds(1500))
-        #expect(board.enter(.streaming).mended == nil)
+        #expect(try #require(board.enter(.streaming)).mended == nil)
+    }
+
+    @Test func `a task that stops can only fail any more`() {
+        let board = makeBoard()
+        _ = board.enter(.streaming)
+        #expect(board.enter(.stopping)?.former == .streaming)
+        #expect(board.enter(.snapshotting) == nil && board.enter(.streaming) == nil)
+        board.recordFailedAttempt(WalrelayError("net.lost", exit: .unreachable, "gone"))
+        board.standBy(for: nil)
+        board.update { $0.phase = .checking }
+        #expect(board.status.phase == .stopping && board.counters.reconnects == 0)
+        board.record(WalrelayError("a.b", exit: .refused, "no"), phase: .failed)
+        #expect(board.status.phase == .failed)
+        #expect(board.enter(.stopping) == nil && board.status.phase == .failed)
     }
 
     @Test func `only a part at work can stall, and a beat mends it`() {

@@ -203,6 +203,41 @@ import Testing
         #expect(Array(store.lines.dropFirst(1)) == insertLines(1_001...1_010))
     }
 
+    @Test func `a sink that comes back without its checkpoint is waited for, not filled anew`()
+        async throws
+    {
+        let cluster = try await PostgresCluster.withTable(rows: 3)
+        let store = MemoryStore()
+        let task = TaskFixture(cluster, store)
+        try await eventually("the stream runs") { task.board.status.phase == .streaming }
+        store.hidesCheckpoint.store(true, ordering: .releasing)
+        store.fail(.write, .passing)
+        try insert(1_001...1_010, into: cluster)
+        try await eventually("it waits") {
+            task.board.status.lastError?.code == "sink.checkpoint_gone"
+        }
+        #expect(store.lines.count == 3)
+        store.hidesCheckpoint.store(false, ordering: .releasing)
+        try await eventually("it goes on", timeout: .seconds(60)) { store.lines.count == 13 }
+        task.stop.request()
+        try await task.end()
+        #expect(store.lines.sorted() == (snapshotLines(3) + insertLines(1_001...1_010)).sorted())
+        #expect(store.complaints.isEmpty)
+    }
+
+    @Test func `a checkpoint that stays away ends the run as one that does not fit`() async throws {
+        let cluster = try await PostgresCluster.withTable(rows: 3)
+        let store = MemoryStore()
+        let task = TaskFixture(cluster, store) { $0.retryFor = .seconds(1) }
+        try await eventually("the stream runs") { task.board.status.phase == .streaming }
+        store.hidesCheckpoint.store(true, ordering: .releasing)
+        store.fail(.write, .passing)
+        try insert(1_001...1_010, into: cluster)
+        let error = try await task.failure()
+        #expect(error.code == "sink.checkpoint_gone" && error.exit == .checkpointMismatch)
+        #expect(store.lines.count == 3 && store.points.last != .beginSnapshot)
+    }
+
     @Test func `a pipe gets the snapshot anew when it failed, and no stream without it`()
         async throws
     {

@@ -35,8 +35,8 @@ import Testing
         )
         #expect(
             try keys(document["stream"]) == [
-                "receivedLSN", "durableLSN", "changes", "transactions", "changesPerSecond",
-                "lagMilliseconds",
+                "tables", "receivedLSN", "durableLSN", "changes", "transactions",
+                "changesPerSecond", "lagMilliseconds",
             ]
         )
         #expect(try keys(document["snapshot"]) == ["tables", "rowsPerSecond", "secondsLeft"])

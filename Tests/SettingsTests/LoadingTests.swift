@@ -116,4 +116,34 @@ private func error(loading path: String) -> WalrelayError? {
             #expect(try Settings.load(path: path, environment: [:]).warnings.isEmpty == !seen)
         }
     }
+
+    @Test func `a part can be read without what the others take from the environment`() throws {
+        let draft = Draft(
+            source: "{ host: h, database: d, password: '${PW}' }",
+            sink: "{ kind: kafka, kafka: { bootstrapServers: 'a', properties: "
+                + "{ sasl.password: '${KAFKA}' }, typo: 1 } }",
+            more: "http: { listen: '${HTTP}' }\nunknown: 1\n"
+        )
+        try withDirectory { directory in
+            let path = directory + "/orders.yaml"
+            try write(draft.text, to: path)
+            let http = ["HTTP": "127.0.0.1:8086"]
+            let address = try Settings.loadAddress(path: path, environment: http)
+            #expect(address.task == "orders" && address.http.listen?.port == 8086)
+            let source = try Settings.loadSource(path: path, environment: ["PW": "x"])
+            #expect(source.task == "orders")
+            // What it does read has to be right.
+            for (environment, name) in [([:], "HTTP"), (["HTTP": "nonsense"], "http.listen")] {
+                let error = #expect(throws: WalrelayError.self) {
+                    _ = try Settings.loadAddress(path: path, environment: environment)
+                }
+                #expect(error?.code == "settings.invalid" && error?.exit == .settings)
+                #expect(error?.message.contains(name) == true)
+            }
+            let error = #expect(throws: WalrelayError.self) {
+                _ = try Settings.loadSource(path: path, environment: http)
+            }
+            #expect(error?.message.contains("PW is not set") == true)
+        }
+    }
 }

@@ -82,15 +82,27 @@ public final class TemporaryDirectory: Sendable {
 
 /// Ports on 127.0.0.1 that nothing listens on.
 public enum FreePort {
-    /// A port below the range that outgoing connections use, so that none of them takes it.
+    /// Below the range that outgoing connections use, so that none of them takes one.
+    private static let all = 15_000..<32_000
+    /// Given to callers who may not have bound them yet, or not for good.
+    private static let given = Mutex<Set<Int>>([])
+
+    /// A port that no other caller of this process is given, as long as there are others.
     ///
     /// Another process may still take it before the caller does: try again with another then.
     public static func find() throws -> Int {
-        for _ in 0..<1_000 {
-            let port = Int.random(in: 15_000..<32_000)
-            if isFree(port) { return port }
+        try given.withLock { given in
+            for _ in 0..<2 {
+                let start = Int.random(in: all)
+                for port in [start..<all.upperBound, all.lowerBound..<start].joined()
+                where !given.contains(port) && isFree(port) {
+                    given.insert(port)
+                    return port
+                }
+                given.removeAll()
+            }
+            throw SupportError("no free port between \(all.lowerBound) and \(all.upperBound)")
         }
-        throw SupportError("no free port between 15000 and 32000")
     }
 
     private static func isFree(_ port: Int) -> Bool {

@@ -76,7 +76,7 @@ public final class SystemdMachine: Sendable {
         )
         var leader: pid_t = 0
         do {
-            try await eventually("the boot of systemd") {
+            try await eventually("the boot of systemd", timeout: .seconds(120)) {
                 leader = try descendant(of: child.pid, generations: 2)
                 return try enter(leader, ["systemctl", "is-active", "test.target"]).status
                     == .code(0)
@@ -117,19 +117,25 @@ public final class SystemdMachine: Sendable {
     private static func enter(
         _ leader: pid_t,
         _ command: [String],
-        input: String = ""
+        input: String = "",
+        limit: Duration = .seconds(60)
     ) throws -> ProcessOutput {
         try runProcess(
             "/usr/bin/nsenter",
             ["--target", "\(leader)", "--all", "--wdns=/"] + command,
             input: input,
-            environment: ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"]
+            environment: ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"],
+            limit: limit
         )
     }
 
-    /// Runs a program in the machine as root, to its end.
-    public func run(_ command: String..., input: String = "") async throws -> ProcessOutput {
-        try await onThread { try Self.enter(self.leader, command, input: input) }
+    /// Runs a program in the machine as root, to its end; throws when `limit` passes first.
+    public func run(
+        _ command: String...,
+        input: String = "",
+        limit: Duration = .seconds(60)
+    ) async throws -> ProcessOutput {
+        try await onThread { try Self.enter(self.leader, command, input: input, limit: limit) }
     }
 
     /// Writes a file in the machine, with the directories that it lies in.

@@ -42,8 +42,8 @@ import Testing
         COMMIT;
         """
 
-    /// Writes all the time until it is released.
-    private static func write(_ cluster: PostgresCluster) throws -> ChildProcess {
+    /// Writes all the time until it is released, and does so when this returns.
+    private static func write(_ cluster: PostgresCluster) async throws -> ChildProcess {
         let script = """
             \\set a random(1, 1000000)
             \\set b random(1, 3000)
@@ -58,8 +58,10 @@ import Testing
                 "postgres",
             ]
         )
-        // pgbench reads the script before it connects.
-        Thread.sleep(forTimeInterval: 1)
+        try await eventually("pgbench writes") {
+            try cluster.psql("SELECT count(*) FROM hot WHERE n > 0") != "0"
+        }
+        withExtendedLifetime(directory) {}
         return child
     }
 
@@ -67,7 +69,7 @@ import Testing
         let pair = try await Pair(Self.tables)
         try pair.begin()
         let applier = try TestApplier(pair)
-        let load = try Self.write(pair.source)
+        let load = try await Self.write(pair.source)
         var changes = 0
         for _ in 0..<6 {
             let report = try await pair.verify()
@@ -84,7 +86,7 @@ import Testing
         let pair = try await Pair(Self.tables)
         try pair.begin()
         let applier = try TestApplier(pair)
-        let load = try Self.write(pair.source)
+        let load = try await Self.write(pair.source)
         for round in 0..<3 {
             // Rows that nobody writes at the moment, and rows that are written all the time.
             try pair.target.psql(

@@ -149,7 +149,6 @@ final class KafkaLink {
     ) throws -> ProducerSession {
         if let session { return session }
         let session = try startSession()
-        guard properties.transactionalID != nil else { return session }
         let newest: TailRecord?
         do {
             newest = try checkpoints.newest(in: try tail(), within: Self.readingLimit)

@@ -14,9 +14,14 @@ enum GraphUnit: String {
     func text(_ value: Double) -> String {
         switch self {
         case .rate: Quantity.count(value)
-        case .bytes: Quantity.bytes(Int64(value))
-        case .milliseconds: Quantity.time(milliseconds: Int64(value))
+        case .bytes: Quantity.bytes(Self.whole(value))
+        case .milliseconds: Quantity.time(milliseconds: Self.whole(value))
         }
+    }
+
+    /// The largest integer where the value, of a server that claims a lot, is none.
+    private static func whole(_ value: Double) -> Int64 {
+        Int64(exactly: value.rounded(.down)) ?? .max
     }
 
     /// The end of an axis that has room for the value: a number that halves well.

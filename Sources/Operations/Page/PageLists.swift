@@ -95,7 +95,7 @@ extension StatusPage {
         return """
             <div class="cards">
             \(list("Stream", id: "facts-stream", [
-                ("Changes", Quantity.count(stream.changes)),
+                ("Tables", stream.tablesText), ("Changes", Quantity.count(stream.changes)),
                 ("Transactions", Quantity.count(stream.transactions)),
                 ("Received", stream.receivedLSN), ("Durable", stream.durableLSN),
                 ("Confirmed", source.confirmedFlushLSN), ("End of WAL", source.walLSN),

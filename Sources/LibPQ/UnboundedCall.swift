@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Calls into libpq that may look up a name: getaddrinfo(3) has no bound, and with name servers that
+// are silent it takes minutes. Each runs on a thread of its own, for which we wait as for a socket.
+
+import Glibc
+import Synchronization
+
+/// A call that is waited for only as long as it is worth it.
+final class UnboundedCall<Answer: Sendable>: Sendable {
+    private enum State {
+        case running
+        case answered(Answer)
+        case abandoned
+    }
+
+    private let state = Mutex(State.running)
+    private let bell = Wakeup()
+
+    private init() {}
+
+    /// Calls, and waits for the answer until the deadline or a stop; `beat` is called each second.
+    ///
+    /// Throws `PostgresError` of kind `timeout` or `interrupted`: then nobody waits any more, and
+    /// whenever the answer comes `cleanUp` gets it, on the thread of the call.
+    static func answer(
+        until deadline: ContinuousClock.Instant,
+        stop: StopSignal?,
+        beat: (@Sendable () -> Void)?,
+        _ call: @escaping @Sendable () -> Answer,
+        cleanUp: @escaping @Sendable (Answer) -> Void
+    ) throws(PostgresError) -> Answer {
+        let pending = UnboundedCall()
+        startThread(named: "connect") {
+            let answer = call()
+            if !pending.give(answer) { cleanUp(answer) }
+        }
+        while true {
+            let left = deadline - .now
+            if pending.wait(for: min(left, .seconds(1)), stop: stop), let answer = pending.take() {
+                return answer
+            }
+            beat?()
+            let isStopped = stop?.isRequested ?? false
+            guard isStopped || left <= .zero else { continue }
+            // It may have come just now.
+            if let answer = pending.abandon() { return answer }
+            throw isStopped
+                ? PostgresError(kind: .interrupted, message: "stopped")
+                : PostgresError(kind: .timeout, message: "no answer within the time limit")
+        }
+    }
+
+    /// Waits for the bell; returns at once on a stop.
+    private func wait(for limit: Duration, stop: StopSignal?) -> Bool {
+        var set = [
+            pollfd(fd: bell.descriptor, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: stop?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
+        ]
+        _ = poll(&set, 2, max(limit, .zero).pollMilliseconds)
+        return set[0].revents != 0
+    }
+
+    /// False where nobody waits for the answer.
+    private func give(_ answer: Answer) -> Bool {
+        let isAwaited = state.withLock { state in
+            if case .abandoned = state { return false }
+            state = .answered(answer)
+            return true
+        }
+        bell.ring()
+        return isAwaited
+    }
+
+    private func take() -> Answer? {
+        state.withLock { state in
+            if case .answered(let answer) = state { answer } else { nil }
+        }
+    }
+
+    private func abandon() -> Answer? {
+        state.withLock { state in
+            if case .answered(let answer) = state { return answer }
+            state = .abandoned
+            return nil
+        }
+    }
+}
