@@ -19,6 +19,15 @@ extension TaskRunner {
 }
 
 extension StatusBoard {
+    /// Shows which tables are followed, and from where.
+    func show(beginningOfStream checkpoint: Checkpoint) {
+        let tables = checkpoint.relations.map(\.qualifiedName).sorted()
+        update { status in
+            status.stream.tables = tables
+            status.stream.durableLSN = checkpoint.position.description
+        }
+    }
+
     /// Shows how far the snapshot of a table is.
     func update(_ progress: SnapshotProgress) {
         let state: TaskStatus.Snapshot.Table.State =

@@ -64,11 +64,7 @@ extension TaskRunner {
         defer { monitor.end() }
         if let primary = facts.primary { slots.expect(on: primary) }
         slots.giveTime()
-        let names = start.relations.map(\.qualifiedName).sorted()
-        board.update { status in
-            status.stream.tables = names
-            status.stream.durableLSN = checkpoint.position.description
-        }
+        board.show(beginningOfStream: start)
         do {
             try drain(session, into: sink, run: &run, monitor: monitor, retry: &retry)
         } catch {

@@ -39,20 +39,9 @@ struct StreamSession {
         let position = StreamPosition(start: start.position, wakeup: queue.consumerMoved)
         let stop = StopSignal()
         (self.queue, self.position, self.stop) = (queue, position, stop)
-        let limits = runner.live.batchLimits.current
-        var stream = StreamOptions(
-            slot: options.slot,
-            publication: options.publication,
-            batchRows: limits.rows,
-            batchBytes: limits.bytes,
-            batchDelay: limits.delay,
-            until: until,
-            statusInterval: statusInterval
-        )
+        var stream = runner.streamOptions(until: until, statusInterval: statusInterval)
         stream.primary = primary
-        stream.liveLimits = runner.live.batchLimits
-        let (board, log, slots) = (runner.board, runner.log, runner.slots)
-        stream.isSilenceExplained = { slots.isWalsenderBusy }
+        let (board, log) = (runner.board, runner.log)
         var policy = options.policy
         policy.acceptedNames = acceptedNames
         policy.takesUncopied = takesUncopied
@@ -101,5 +90,24 @@ struct StreamSession {
         queue.finish()
         while queue.next(within: .zero) != nil {}
         _ = try? worker.join(beat: beat)
+    }
+}
+
+extension TaskRunner {
+    /// What a stream of the task is read with, by the settings as they are now.
+    fileprivate func streamOptions(until: LSN?, statusInterval: Duration) -> StreamOptions {
+        let limits = live.batchLimits.current
+        var stream = StreamOptions(
+            slot: options.slot,
+            publication: options.publication,
+            batchRows: limits.rows,
+            batchBytes: limits.bytes,
+            batchDelay: limits.delay,
+            until: until,
+            statusInterval: statusInterval
+        )
+        stream.liveLimits = live.batchLimits
+        stream.isSilenceExplained = { [slots] in slots.isWalsenderBusy }
+        return stream
     }
 }

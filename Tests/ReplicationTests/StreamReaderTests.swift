@@ -222,6 +222,7 @@ private final class Stream: Sendable {
     @Test func `the server is answered while the queue is full`() async throws {
         let cluster = try await cluster()
         let stream = try Stream(cluster) { $0.batchRows = 10 }
+        try await eventually("it has the slot") { try stream.isActive }
         // More than the queue, libpq and the sockets hold.
         try cluster.psql(
             "INSERT INTO t SELECT g, repeat(md5(g::text), 60) FROM generate_series(1, 20000) g"
