@@ -4,6 +4,7 @@
 // (trait Kafka); in others one clear error.
 
 import ChangeModel
+import Foundation
 import LibPQ
 import Logging
 import Replication
@@ -26,14 +27,17 @@ enum KafkaAssembly {
         database: String,
         log: Logger
     ) throws(WalrelayError) -> @Sendable (any SinkSupervisor) throws -> any Sink {
-        let options = options(section, settings, database: database)
-        return { supervisor in KafkaSink(options, supervisor: supervisor, logger: log) }
+        { supervisor in
+            // Each time that a sink is opened, since its passwords may have been renewed.
+            let options = try options(section, settings, database: database)
+            return KafkaSink(options, supervisor: supervisor, logger: log)
+        }
     }
 
     /// How the brokers are checked; `nil` where the task has another sink.
     static func check(_ settings: Settings, database: String) throws(WalrelayError) -> Check? {
         guard case .kafka(let section) = settings.sink else { return nil }
-        let options = options(section, settings, database: database)
+        let options = try options(section, settings, database: database)
         let selection = settings.tables
         let appliesTruncate = settings.stream.onTruncate == .apply
         return { source in
@@ -50,9 +54,10 @@ enum KafkaAssembly {
         _ section: Settings.Sink.Kafka,
         _ settings: Settings,
         database: String
-    ) -> KafkaSinkOptions {
-        var properties = section.properties.mapValues { $0.reveal() }
-        properties["bootstrap.servers"] = section.bootstrapServers.joined(separator: ",")
+    ) throws(WalrelayError) -> KafkaSinkOptions {
+        let properties = try section.resolvedProperties(
+            environment: ProcessInfo.processInfo.environment
+        )
         var options = KafkaSinkOptions(
             task: settings.task,
             database: database,

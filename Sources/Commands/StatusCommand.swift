@@ -61,6 +61,8 @@ struct StatusCommand: AsyncParsableCommand {
         if watch, !json, let screen = TerminalScreen(environment: environment) {
             try await watch(address, http, on: screen, from: first)
         }
+        // As on a screen: to be asked to stop is the end that watching has.
+        if watch { for number in [SIGINT, SIGTERM] { signal(number) { _ in _exit(0) } } }
         try show(first)
         while watch {
             try await Task.sleep(for: .seconds(2))

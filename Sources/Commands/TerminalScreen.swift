@@ -42,10 +42,18 @@ struct TerminalScreen {
         return Size(rows: Int(window.ws_row), columns: Int(window.ws_col))
     }
 
-    /// Takes the second screen and hides the cursor; signals that end or stop the process give it
-    /// back first.
+    /// Takes the second screen and hides the cursor.
+    ///
+    /// Signals that end or stop the process give it back first; those by which somebody asks for
+    /// the end lead to exit code 0.
     func enter() {
-        for number in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
+        for number in [SIGINT, SIGTERM] {
+            signal(number) { _ in
+                TerminalScreen.giveBack()
+                _exit(0)
+            }
+        }
+        for number in [SIGHUP, SIGQUIT] {
             signal(number) { number in
                 TerminalScreen.giveBack()
                 signal(number, SIG_DFL)

@@ -25,7 +25,8 @@ struct VerifyCommand: AsyncParsableCommand {
             where nobody runs it, it is run here until the sink has come to the source's position.
 
             Prints a line a table, and below it the key ranges that differ. Exits with 0 when all \
-            is equal and with 65 when something differs.
+            is equal, with 65 when something differs, and with 75 when it was stopped before that \
+            was known.
 
             --repair makes the differing rows of the sink what they are on the source, and \
             compares again. The task is held back between two transactions while that is done, \

@@ -14,8 +14,8 @@ public struct Connection: ~Copyable {
     let beat: (@Sendable () -> Void)?
     /// How the server had us prove who we are; `nil` where that could not be seen.
     public private(set) var authentication: Authentication?
-    /// Whether a call that nobody waits for any more has the handle, and closes it.
-    private var isGivenUp = false
+    /// Whether somebody else has the handle now.
+    private var isHandedOver = false
 
     private init(
         owning handle: OpaquePointer,
@@ -27,7 +27,7 @@ public struct Connection: ~Copyable {
         self.beat = beat
     }
 
-    deinit { if !isGivenUp { PQfinish(handle) } }
+    deinit { if !isHandedOver { PQfinish(handle) } }
 
     /// Makes a connection; blocks for at most `parameters.connectTimeout`, looking up of names
     /// included.
@@ -41,19 +41,48 @@ public struct Connection: ~Copyable {
         beat: (@Sendable () -> Void)? = nil
     ) throws(PostgresError) -> Connection {
         guard !parameters.hasMalformedConninfo else { throw .malformedConninfo }
-        let parameters = try parameters.refreshed()
-        let files = try parameters.tlsFiles()
-        let keywords = parameters.effectiveKeywords + files.keywords
         let deadline = ContinuousClock.now + parameters.connectTimeout
-        let begun = try UnboundedCall.answer(until: deadline, stop: stop, beat: beat) {
-            UInt(bitPattern: Self.begin(keywords))
-        } cleanUp: {
-            PQfinish(OpaquePointer(bitPattern: $0))
-        }
-        guard let handle = OpaquePointer(bitPattern: begun) else {
+        // All of it on one thread, since OpenSSL and SessionTrace keep things by thread.
+        let made = try UnboundedCall.answer(until: deadline + grace, stop: stop, beat: beat) {
+            Result { () throws(PostgresError) in
+                try makeHandle(parameters, until: deadline, stop: stop)
+            }
+        } cleanUp: { made in
+            if case .success(let made) = made { PQfinish(made.handle) }
+        }.get()
+        guard let handle = made.handle else {
             throw PostgresError(kind: .connect, message: "libpq is out of memory")
         }
         var connection = Connection(owning: handle, stop: stop, beat: beat)
+        connection.authentication = made.authentication
+        try connection.boundSession()
+        return connection
+    }
+
+    /// What a wait of the thread that connects may be late by; it knows best what to say.
+    private static let grace: Duration = .milliseconds(200)
+
+    /// A handle on its way from the thread that has made it.
+    private struct MadeHandle: Sendable {
+        // The address alone: whoever has this value is the only one to use it.
+        let address: UInt
+        let authentication: Authentication?
+
+        var handle: OpaquePointer? { OpaquePointer(bitPattern: address) }
+    }
+
+    /// Connects and logs in; blocks, longer than until the deadline only while a name is looked up.
+    private static func makeHandle(
+        _ parameters: ConnectionParameters,
+        until deadline: ContinuousClock.Instant,
+        stop: StopSignal?
+    ) throws(PostgresError) -> MadeHandle {
+        let parameters = try parameters.refreshed()
+        let files = try parameters.tlsFiles()
+        guard let handle = begin(parameters.effectiveKeywords + files.keywords) else {
+            throw PostgresError(kind: .connect, message: "libpq is out of memory")
+        }
+        var connection = Connection(owning: handle, stop: stop, beat: nil)
         // libpq keeps the SQLSTATE of a refused login only in the text, and only a verbose one.
         PQsetErrorVerbosity(handle, PQERRORS_VERBOSE)
         PQsetNoticeProcessor(handle, { _, _ in }, nil)
@@ -67,8 +96,11 @@ public struct Connection: ~Copyable {
         PQsetErrorVerbosity(handle, PQERRORS_DEFAULT)
         // In blocking mode libpq waits for a full socket by itself, where no stop reaches it.
         PQsetnonblocking(handle, 1)
-        try connection.boundSession()
-        return connection
+        connection.isHandedOver = true
+        return MadeHandle(
+            address: UInt(bitPattern: handle),
+            authentication: connection.authentication
+        )
     }
 
     private static func begin(_ keywords: [(String, String)]) -> OpaquePointer? {
@@ -93,27 +125,9 @@ public struct Connection: ~Copyable {
             let events = state == PGRES_POLLING_READING ? POLLIN : POLLOUT
             try wait(for: Int16(events), until: deadline)
             watch.look(at: handle)
-            state = try goOnConnecting(until: deadline)
+            state = PQconnectPoll(handle)
         }
         authentication = watch.authentication
-    }
-
-    /// Does what can be done now; the name of a further host is looked up only when its turn comes.
-    private mutating func goOnConnecting(
-        until deadline: ContinuousClock.Instant
-    ) throws(PostgresError) -> PostgresPollingStatusType {
-        let address = UInt(bitPattern: handle)
-        do {
-            let state = try UnboundedCall.answer(until: deadline, stop: stop, beat: beat) {
-                PQconnectPoll(OpaquePointer(bitPattern: address)).rawValue
-            } cleanUp: { _ in
-                PQfinish(OpaquePointer(bitPattern: address))
-            }
-            return PostgresPollingStatusType(rawValue: state)
-        } catch {
-            isGivenUp = true
-            throw error
-        }
     }
 
     /// The server's version as libpq gives it: 150018 for 15.18.

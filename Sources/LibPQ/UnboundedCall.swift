@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Calls into libpq that may look up a name: getaddrinfo(3) has no bound, and with name servers that
-// are silent it takes minutes. Each runs on a thread of its own, for which we wait as for a socket.
+// Calls that have no bound, as connecting by a name has none: with name servers that are silent
+// getaddrinfo(3) takes minutes. Each runs on a thread of its own, which we wait for as for a socket.
 
 import Glibc
 import Synchronization

@@ -136,7 +136,8 @@ enum KafkaProperties {
         }
     }
 
-    private static func isPassword(_ property: String) -> Bool {
+    /// Whether a property is one that librdkafka keeps secret.
+    static func isPassword(_ property: String) -> Bool {
         property == "ssl.key.pem"
             || ["password", "secret"].contains { property.lowercased().contains($0) }
     }

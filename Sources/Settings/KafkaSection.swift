@@ -3,6 +3,8 @@
 // `sink.kafka`: which topics, what stands in them, and librdkafka's own properties as they were
 // given. What walrelay decides about those itself stands in KafkaProperties.swift.
 
+public import ChangeModel
+
 extension Settings.Sink {
     /// `sink.kafka`: topics of a Kafka cluster.
     public struct Kafka: Sendable, Equatable {
@@ -38,6 +40,10 @@ extension Settings.Sink {
         public var heartbeats: Duration?
         /// What is done with a record that is larger than its topic takes.
         public var onOversize = Oversize.stop
+        /// Where `sasl.password` comes from, if it is none of the properties.
+        public var password: SecretSource?
+        /// Where `ssl.key.password` comes from, if it is none of the properties.
+        public var keyPassword: SecretSource?
         /// Further properties of librdkafka; any of them may be a secret.
         public var properties: [String: Secret] = [:]
 
@@ -70,12 +76,47 @@ extension Settings.Sink.Kafka {
             section.section("properties") {
                 KafkaProperties.read($0, transactional: transactional)
             } ?? [:]
+        let file = Form<SecretSource>.secretFile(from: section.context.baseDirectory)
+        kafka.password = section.take("passwordFile", file)
+        kafka.keyPassword = section.take("keyPasswordFile", file)
         kafka.judge(section)
         return servers == nil || prefix == nil ? nil : kafka
     }
 
+    /// The properties with their secrets as they are now.
+    ///
+    /// Holds passwords in clear: for librdkafka only. Blocks on the file system and throws as
+    /// `SecretSource.read` does.
+    public func resolvedProperties(
+        environment: [String: String]
+    ) throws(WalrelayError) -> [String: String] {
+        var resolved = properties.mapValues { $0.reveal() }
+        resolved["bootstrap.servers"] = bootstrapServers.joined(separator: ",")
+        for (source, property) in secretFiles {
+            resolved[property] = try source.read(environment: environment)
+        }
+        return resolved
+    }
+
+    /// The files that secrets come from, and the properties that these are.
+    private var secretFiles: [(source: SecretSource, property: String)] {
+        [(password, "sasl.password"), (keyPassword, "ssl.key.password")].compactMap { pair in
+            pair.0.map { ($0, pair.1) }
+        }
+    }
+
+    /// Warnings where somebody else may read the secrets' files; blocks on the file system.
+    func passwordFileWarnings() -> [String] {
+        secretFiles.compactMap { $0.source.fileWarning(noun: "password") }
+    }
+
     /// What goes ill together.
     private func judge(_ section: Section) {
+        for (key, property) in [
+            ("passwordFile", "sasl.password"), ("keyPasswordFile", "ssl.key.password"),
+        ] where section.has(key) && properties[property] != nil {
+            section.fault(key, "cannot stand beside properties.\(property)")
+        }
         if let least = topicConfig["min.insync.replicas"].flatMap({ Int($0) }),
             let replicationFactor, least > replicationFactor
         {

@@ -30,6 +30,9 @@ extension Settings {
         if case .postgresql(let section) = settings.sink {
             settings.warnings += section.connection.passwordFileWarnings()
         }
+        if case .kafka(let section) = settings.sink {
+            settings.warnings += section.passwordFileWarnings()
+        }
         settings.warnings += [settings.http.token?.fileWarning(noun: "token")].compactMap { $0 }
         return settings
     }

@@ -79,6 +79,9 @@ extension SettingsReload {
         .live("batch.delay", \.batch.delay),
         .live("sink.postgresql.password", \.target.password),
         .live("sink.postgresql.tls.keyPassword", \.target.keyPassword),
+        .live("sink.kafka.passwordFile", \.kafka.password),
+        .live("sink.kafka.keyPasswordFile", \.kafka.keyPassword),
+        .live("sink.kafka.properties (passwords)", \.kafka.passwords),
         .waits("sink", \.sink),
         .waits("format", \.format),
         .waits("slot", \.slot),
@@ -119,6 +122,34 @@ extension Settings {
             section.connection.password = newValue.password
             section.connection.keyPassword = newValue.keyPassword
             sink = .postgresql(section)
+        }
+    }
+
+    /// The secrets of a sink that is a Kafka cluster; of others nothing is there to be set.
+    fileprivate struct ClusterSecrets: Equatable {
+        var password: SecretSource?
+        var keyPassword: SecretSource?
+        /// Of the properties those that are passwords.
+        var passwords: [String: Secret] = [:]
+    }
+
+    fileprivate var kafka: ClusterSecrets {
+        get {
+            guard case .kafka(let section) = sink else { return ClusterSecrets() }
+            return ClusterSecrets(
+                password: section.password,
+                keyPassword: section.keyPassword,
+                passwords: section.properties.filter { KafkaProperties.isPassword($0.key) }
+            )
+        }
+        set {
+            guard case .kafka(var section) = sink else { return }
+            section.password = newValue.password
+            section.keyPassword = newValue.keyPassword
+            section.properties = section.properties
+                .filter { !KafkaProperties.isPassword($0.key) }
+                .merging(newValue.passwords) { $1 }
+            sink = .kafka(section)
         }
     }
 

@@ -95,7 +95,7 @@ func config(_ name: String) -> String {
             }
         }
         let sink = (["", "  kind: \(kind)"] + lines).joined(separator: "\n")
-        let settings = try Draft(sink: sink).settings(["KAFKA_PASSWORD": "x"])
+        let settings = try Draft(sink: sink).settings()
         #expect(settings.sink.kind.rawValue == kind)
         #expect(settings.warnings == [])
         // Defaults, but for the keys that have none.
@@ -107,6 +107,7 @@ func config(_ name: String) -> String {
             plain.partitions = kafka.partitions
             plain.replicationFactor = kafka.replicationFactor
             plain.topicConfig = kafka.topicConfig
+            plain.password = .file("/etc/w/kafka.password")
             plain.properties = kafka.properties
             #expect(kafka == plain)
             #expect(kafka.partitions == 6 && kafka.replicationFactor == 3)

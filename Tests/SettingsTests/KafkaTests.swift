@@ -3,6 +3,7 @@
 // sink.kafka: its keys, their defaults and bounds, and the properties that walrelay does not leave
 // to anybody.
 
+import ChangeModel
 import Settings
 import Testing
 
@@ -195,6 +196,42 @@ private struct Missing: Error {}
             #expect(warning.contains("sink.kafka.properties.ssl.key.pem)"))
             #expect(!warning.contains("hunter2"))
         }
+    }
+
+    @Test func `secrets come from files, as they are at the moment`() throws {
+        try withDirectory { directory in
+            let text = draft(
+                properties: ["sasl.username: u"],
+                "passwordFile: pw\n    keyPasswordFile: 'credential:key'"
+            ).text
+            try write(text, to: directory + "/s.yaml")
+            try write("first\n", to: directory + "/pw", mode: 0o644)
+            try write("key\n", to: directory + "/key")
+            let settings = try Settings.load(path: directory + "/s.yaml", environment: [:])
+            #expect(settings.warnings.contains { $0.contains("\(directory)/pw") })
+            guard case .kafka(let section) = settings.sink else { throw Missing() }
+            let environment = ["CREDENTIALS_DIRECTORY": directory]
+            var properties = try section.resolvedProperties(environment: environment)
+            #expect(properties["sasl.password"] == "first" && properties["sasl.username"] == "u")
+            #expect(properties["ssl.key.password"] == "key")
+            try write("second", to: directory + "/pw")
+            properties = try section.resolvedProperties(environment: environment)
+            #expect(properties["sasl.password"] == "second")
+            let error = #expect(throws: WalrelayError.self) {
+                _ = try section.resolvedProperties(environment: [:])
+            }
+            #expect(error?.code == "settings.secret_file")
+        }
+    }
+
+    @Test func `a secret has one place`() {
+        let faults = draft(
+            properties: ["sasl.password: a", "ssl.key.password: b"],
+            "passwordFile: pw\n    keyPasswordFile: pw"
+        ).faults()
+        #expect(faults.count == 2)
+        #expect(faults[0].contains("passwordFile: cannot stand beside properties.sasl.password"))
+        #expect(faults[1].contains("keyPasswordFile: cannot stand beside properties.ssl.key"))
     }
 
     @Test func `no fault shows a property's value`() {

@@ -42,6 +42,36 @@ import Testing
         #expect(reload.settings == new)
     }
 
+    @Test func `passwords of a Kafka cluster are taken over, and no other property`() throws {
+        func settings(_ section: String) throws -> Settings {
+            try Settings.parse(
+                """
+                task: t
+                source: { host: h, database: d }
+                tables: { include: [public.a] }
+                sink: { kind: kafka, kafka: { bootstrapServers: a, \(section) } }
+                """,
+                baseDirectory: "/",
+                environment: [:]
+            )
+        }
+        let former = try settings(
+            "keyPasswordFile: k, properties: { linger.ms: 5, sasl.password: one }"
+        )
+        let new = try settings("passwordFile: p, keyPasswordFile: l, properties: { linger.ms: 6 }")
+        let reload = SettingsReload(from: former, to: new)
+        #expect(
+            reload.applied == [
+                "sink.kafka.passwordFile", "sink.kafka.keyPasswordFile",
+                "sink.kafka.properties (passwords)",
+            ]
+        )
+        #expect(reload.waiting == ["sink"])
+        guard case .kafka(let kept) = reload.settings.sink else { throw Rejection("none") }
+        #expect(kept.password == .file("/p") && kept.keyPassword == .file("/l"))
+        #expect(kept.properties == ["linger.ms": Secret("5")])
+    }
+
     @Test func `passwords are taken over, and nothing else of a connection`() throws {
         let former = try settings("")
         var new = former
