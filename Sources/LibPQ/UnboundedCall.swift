@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Calls that have no bound, as connecting by a name has none: with name servers that are silent
-// getaddrinfo(3) takes minutes. Each runs on a thread of its own, which we wait for as for a socket.
+// getaddrinfo(3) takes minutes. Each runs on a thread of its own, for which we wait with a bound.
 
 import Glibc
 import Synchronization
