@@ -38,6 +38,8 @@ public final class KafkaSink: Sink {
     var skip: PartialTransaction?
     /// The last change that was written and is not committed; `nil` for a row of a snapshot.
     var lastWritten: PartialTransaction?
+    /// Of how many changes with its position that change is the last.
+    var run = PositionRun()
     var marks: TransactionMarks?
     var heartbeat: Heartbeat?
     private var commits: UInt64 = 0
@@ -229,6 +231,7 @@ public final class KafkaSink: Sink {
     private func forget() {
         tail.removeAll()
         lastWritten = nil
+        run = PositionRun()
         marks?.forget()
         heartbeat?.restart()
         skip = stored?.partial

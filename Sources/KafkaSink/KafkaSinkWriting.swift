@@ -47,19 +47,33 @@ extension KafkaSink {
         var next = range.lowerBound
         while next < range.upperBound {
             let session = try begin(link)
+            let start = next
             next = try link.sender.send(batch, next..<range.upperBound, at: now, to: session)
-            let last = batch.changes[next - 1]
-            // Rows that are copied beside a transaction do not bring it further.
-            if last.kind != .read {
-                lastWritten = PartialTransaction(
-                    commitLSN: batch.transactions[Int(last.transaction)].commitLSN,
-                    ordinal: last.ordinal,
-                    lsn: last.lsn
-                )
-            }
+            note(batch, written: start..<next)
             try session.poll()
             if session.isOld { try commitPart() }
         }
+    }
+
+    /// Notes how far the changes that were written have come.
+    ///
+    /// Rows that are copied beside a transaction do not bring it further.
+    private func note(_ batch: borrowing ChangeBatch, written range: Range<Int>) {
+        let last = batch.changes[range.upperBound - 1]
+        guard last.kind != .read else { return }
+        // What comes before the last change of another position cannot be in its run.
+        var start = range.upperBound - 1
+        while start > range.lowerBound, batch.changes[start - 1].lsn == last.lsn { start -= 1 }
+        for index in start..<range.upperBound {
+            let change = batch.changes[index]
+            run.take(change, of: batch.transactions[Int(change.transaction)].commitLSN)
+        }
+        lastWritten = PartialTransaction(
+            commitLSN: batch.transactions[Int(last.transaction)].commitLSN,
+            ordinal: last.ordinal,
+            lsn: last.lsn,
+            place: run.count
+        )
     }
 
     /// As `send`, with a mark where a transaction begins or ends.
@@ -117,7 +131,10 @@ extension KafkaSink {
             if transaction.commitLSN < partial.commitLSN { continue }
             let isThere =
                 transaction.commitLSN == partial.commitLSN && change.ordinal <= partial.ordinal
-            guard isThere, change.ordinal < partial.ordinal || change.lsn == partial.lsn else {
+            if isThere { run.take(change, of: transaction.commitLSN) }
+            let isSame =
+                change.lsn == partial.lsn && (partial.place.map { $0 == run.count } ?? true)
+            guard isThere, change.ordinal < partial.ordinal || isSame else {
                 let found =
                     isThere ? "another change, at \(change.lsn), has that place" : "it has fewer"
                 throw errors.ordinalsChanged(partial, found)
@@ -199,7 +216,8 @@ extension KafkaSink {
             )
             try put(stored.checkpoint, partial: lastWritten)
         } else {
-            try put(stored.checkpoint, partial: skip)
+            // Rows that were copied beside a transaction do not take back what is there of it.
+            try put(stored.checkpoint, partial: skip ?? stored.partial)
         }
     }
 

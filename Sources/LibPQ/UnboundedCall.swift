@@ -14,6 +14,9 @@ final class UnboundedCall<Answer: Sendable>: Sendable {
         case abandoned
     }
 
+    /// The most calls that nobody waits for any more and that have not come back.
+    static var abandonedLimit: Int { 32 }
+
     private let state = Mutex(State.running)
     private let bell = Wakeup()
 
@@ -22,7 +25,8 @@ final class UnboundedCall<Answer: Sendable>: Sendable {
     /// Calls, and waits for the answer until the deadline or a stop; `beat` is called each second.
     ///
     /// Throws `PostgresError` of kind `timeout` or `interrupted`: then nobody waits any more, and
-    /// whenever the answer comes `cleanUp` gets it, on the thread of the call.
+    /// whenever the answer comes `cleanUp` gets it, on the thread of the call. Where too many such
+    /// calls have not come back it throws `timeout` at once.
     static func answer(
         until deadline: ContinuousClock.Instant,
         stop: StopSignal?,
@@ -30,10 +34,13 @@ final class UnboundedCall<Answer: Sendable>: Sendable {
         _ call: @escaping @Sendable () -> Answer,
         cleanUp: @escaping @Sendable (Answer) -> Void
     ) throws(PostgresError) -> Answer {
+        guard abandonedCalls.load(ordering: .relaxed) < abandonedLimit else { throw late }
         let pending = UnboundedCall()
         startThread(named: "connect") {
             let answer = call()
-            if !pending.give(answer) { cleanUp(answer) }
+            guard !pending.give(answer) else { return }
+            cleanUp(answer)
+            abandonedCalls.subtract(1, ordering: .relaxed)
         }
         while true {
             let left = deadline - .now
@@ -43,12 +50,17 @@ final class UnboundedCall<Answer: Sendable>: Sendable {
             beat?()
             let isStopped = stop?.isRequested ?? false
             guard isStopped || left <= .zero else { continue }
+            // The call sees a stop as well, and is seldom where it cannot: to leave it in the midst
+            // of OpenSSL is to leave it there when the process ends.
+            if isStopped { _ = pending.wait(for: .milliseconds(200), stop: nil) }
             // It may have come just now.
             if let answer = pending.abandon() { return answer }
-            throw isStopped
-                ? PostgresError(kind: .interrupted, message: "stopped")
-                : PostgresError(kind: .timeout, message: "no answer within the time limit")
+            throw isStopped ? PostgresError(kind: .interrupted, message: "stopped") : late
         }
+    }
+
+    private static var late: PostgresError {
+        PostgresError(kind: .timeout, message: "no answer within the time limit")
     }
 
     /// Waits for the bell; returns at once on a stop.
@@ -82,7 +94,11 @@ final class UnboundedCall<Answer: Sendable>: Sendable {
         state.withLock { state in
             if case .answered(let answer) = state { return answer }
             state = .abandoned
+            abandonedCalls.add(1, ordering: .relaxed)
             return nil
         }
     }
 }
+
+/// Calls of any kind that nobody waits for and that have not come back.
+private let abandonedCalls = Atomic(0)

@@ -102,6 +102,9 @@ public final class Admin {
         }
     }
 
+    /// Whether whoever began this still waits for it.
+    public func mayGoOn() -> Bool { client.keepWaiting() }
+
     private func metadata(
         _ timeout: Duration
     ) throws(KafkaError) -> UnsafePointer<rd_kafka_metadata> {

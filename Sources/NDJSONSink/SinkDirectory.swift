@@ -19,11 +19,15 @@ struct Errno: Error, Equatable {
     var text: String { String(cString: strerror(code)) }
     /// Whether room is what is lacking: on the device, or in a quota.
     var isDiskFull: Bool { code == ENOSPC || code == EDQUOT }
+    private static let passing: Set<CInt> = [
+        EIO, ENXIO, ENODEV, ESTALE, ETIMEDOUT, ENOTCONN, EHOSTDOWN, EHOSTUNREACH, EMFILE, ENFILE,
+        ENOMEM, EBUSY, ENOLCK,
+    ]
     /// Whether it may be otherwise later without other settings: room, a device or a file server
     /// that comes back, descriptors and memory of the machine.
     var mayPass: Bool {
         isDiskFull
-            || [EIO, ESTALE, ETIMEDOUT, EMFILE, ENFILE, ENOMEM, EBUSY, ENOLCK].contains(code)
+            || Self.passing.contains(code)
     }
 }
 

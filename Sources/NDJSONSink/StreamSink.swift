@@ -133,15 +133,14 @@ public final class StreamSink: Sink {
         events.buffer.removeAll(keepingUpTo: EventEncoder.keptBytes)
     }
 
-    /// Makes the file's bytes durable; waits for room where a file system finds that lacking now.
+    /// Makes the file's bytes durable.
+    ///
+    /// Not tried again: the kernel may have dropped the pages and would call the next attempt a
+    /// success. The slot sends the lines once more instead.
     private func sync() throws {
-        var attempts = 0
         while fdatasync(descriptor) != 0 {
             let error = Errno.last
-            guard error.code != EINTR else { continue }
-            guard error.isDiskFull else { throw Self.failed(error) }
-            attempts += 1
-            try waitForRoom(error, attempt: attempts)
+            guard error.code == EINTR else { throw Self.failed(error) }
         }
     }
 

@@ -117,13 +117,21 @@ extension TaskRunner {
         }
         guard var checkpoint = run.checkpoint, checkpoint.position >= settled.point else { return }
         if !work.bare.isEmpty {
+            do { try sink.dropUnfinished() } catch { throw AfterAdmission(cause: error) }
             for relation in settled.bare {
                 replace(relation, in: &checkpoint)
                 checkpoint.copies.removeAll { $0.oid == relation.oid }
+                // A transaction of which a part is there was counted without the table: it has to
+                // come so once more.
+                if let part = sink.partCommit, part >= checkpoint.position {
+                    let point = LSN(part.rawValue &+ 1)
+                    checkpoint.copies.append(
+                        TableCopy(oid: relation.oid, point: point, progress: .whole)
+                    )
+                }
             }
             add(settled.types.entries(for: settled.bare), to: &checkpoint)
             do {
-                try sink.dropUnfinished()
                 try commit(checkpoint, to: sink)
             } catch {
                 throw AfterAdmission(cause: error)

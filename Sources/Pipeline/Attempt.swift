@@ -27,10 +27,10 @@ extension TaskRunner {
             throw Self.standbyInPlace(of: options)
         }
         try turn.verify(options, on: control)
-        try considerResnapshot(&run, facts: facts, control: control)
+        try considerResnapshot(&run, sink: sink, facts: facts, control: control)
         if let checkpoint = run.checkpoint {
             try CheckpointFit.verifyOrigin(of: checkpoint, options: options, facts: facts)
-            try verifyTimeline(of: checkpoint, facts: facts)
+            try verifyTimeline(of: checkpoint, reach: sink.reach(of: checkpoint), facts: facts)
         }
         if !run.isChecked {
             try checkPrerequisites(run, on: control)
@@ -48,7 +48,13 @@ extension TaskRunner {
             return .finished
         }
         if let checkpoint = run.checkpoint {
-            try CheckpointFit.verify(checkpoint, against: slot, options: options, facts: facts)
+            try CheckpointFit.verify(
+                checkpoint,
+                reach: sink.reach(of: checkpoint),
+                against: slot,
+                options: options,
+                facts: facts
+            )
         }
         if let slot, options.failover, !slot.isFailover, !slot.isLost {
             try SlotFailover.mark(slot.name, parameters: options.source, stop: stop)

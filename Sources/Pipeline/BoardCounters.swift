@@ -102,14 +102,15 @@ extension StatusBoard {
     func enter(
         _ phase: TaskStatus.Phase
     ) -> (former: TaskStatus.Phase, mended: (trouble: Trouble, after: Duration)?)? {
-        let isEntered = board.withLock { board in
-            if phase == .stopping, board.status.phase == .failed { return false }
-            if phase == .stopping { board.isStopping = true }
-            return !board.isStopping || phase == .stopping || phase == .failed
+        var former: TaskStatus.Phase?
+        change { board in
+            let now = board.status.phase
+            let isOver = board.isStopping || now == .failed
+            guard !isOver || phase == .failed || phase == now else { return }
+            board.isStopping = board.isStopping || phase == .stopping
+            (former, board.status.phase) = (now, phase)
         }
-        guard isEntered else { return nil }
-        let former = status.phase
-        update { $0.phase = phase }
+        guard let former else { return nil }
         guard phase == .streaming || phase == .snapshotting else { return (former, nil) }
         let now = clock.monotonic()
         let trouble = board.withLock { board in

@@ -43,9 +43,14 @@ enum CheckpointFit {
         }
     }
 
-    /// Whether the slot still holds everything after the checkpoint; throws the mismatch, exit 74.
+    /// Whether the slot still holds everything after the checkpoint, and the server all that the
+    /// sink has.
+    ///
+    /// That is up to `reach`, the checkpoint's position unless it is given. Throws the mismatch,
+    /// exit 74.
     static func verify(
         _ checkpoint: Checkpoint,
+        reach: LSN? = nil,
         against slot: SlotState?,
         options: TaskOptions,
         facts: ServerFacts
@@ -78,11 +83,11 @@ enum CheckpointFit {
                 afresh
             )
         }
-        if checkpoint.position > facts.walLSN, !facts.isStandby {
+        let reach = reach ?? checkpoint.position
+        if reach > facts.walLSN, !facts.isStandby {
             throw mismatch(
                 "checkpoint.ahead",
-                "The sink's checkpoint stands at \(checkpoint.position), ahead of the server's "
-                    + "WAL at \(facts.walLSN): the server was restored to an earlier state, or a "
+                "The sink has changes up to \(reach), ahead of the server's WAL at \(facts.walLSN): the server was restored to an earlier state, or a "
                     + "standby that had not received all took its place; the sink has changes "
                     + "that the source does not know",
                 afresh

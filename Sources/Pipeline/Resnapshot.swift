@@ -21,6 +21,7 @@ extension TaskRunner {
     /// Blocks. Throws `resnapshot.never`, exit 64, where the settings ask for no rows.
     func considerResnapshot(
         _ run: inout RunState,
+        sink: any Sink,
         facts: ServerFacts,
         control: borrowing Connection
     ) throws {
@@ -28,8 +29,14 @@ extension TaskRunner {
         let slot = try SlotState.named(options.slot, on: control)
         // Whoever holds the slot moves it, and the checkpoint with it: judged once it is free.
         if let slot, slot.isActive { throw Self.inUse(slot) }
-        guard let misfit = try misfit(of: run.checkpoint, slot, facts: facts, control: control)
-        else {
+        let misfit = try misfit(
+            of: run.checkpoint,
+            reach: run.checkpoint.map { sink.reach(of: $0) } ?? .zero,
+            slot,
+            facts: facts,
+            control: control
+        )
+        guard let misfit else {
             run.isResnapshotAsked = false
             log.notice(
                 "--resnapshot: nothing is lost, so no new snapshot is taken",
@@ -54,6 +61,7 @@ extension TaskRunner {
     /// run's refusal is not to be passed over.
     private func misfit(
         of checkpoint: Checkpoint?,
+        reach: LSN,
         _ slot: SlotState?,
         facts: ServerFacts,
         control: borrowing Connection
@@ -66,8 +74,14 @@ extension TaskRunner {
         if options.snapshot == .only, checkpoint.snapshot == .complete { return nil }
         do {
             try CheckpointFit.verifyOrigin(of: checkpoint, options: options, facts: facts)
-            try CheckpointFit.verify(checkpoint, against: slot, options: options, facts: facts)
-            try verifyTimeline(of: checkpoint, facts: facts)
+            try CheckpointFit.verify(
+                checkpoint,
+                reach: reach,
+                against: slot,
+                options: options,
+                facts: facts
+            )
+            try verifyTimeline(of: checkpoint, reach: reach, facts: facts)
         } catch let error as WalrelayError
             where error.exit == .checkpointMismatch && !error.isTransient
         {

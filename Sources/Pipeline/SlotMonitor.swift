@@ -100,8 +100,7 @@ final class SlotMonitor: Sendable {
 
     /// Whether a walsender that sends nothing may be busy: the server says that it has the slot.
     ///
-    /// Where the server cannot be asked, be it for want of a connection, that is taken for so for
-    /// five minutes.
+    /// Where nobody answers that question, it is taken for so for five minutes.
     var isWalsenderBusy: Bool {
         let look = state.withLock(\.look)
         let age = ContinuousClock.now - look.at
@@ -126,6 +125,10 @@ final class SlotMonitor: Sendable {
             } catch {
                 failures += 1
                 if !ended.isRequested { board.count { $0.isSourceUp = false } }
+                // A server that refuses is one that lives: what was seen last goes on to hold.
+                if (error as? PostgresError)?.sqlState.isEmpty == false {
+                    state.withLock { $0.look.at = .now }
+                }
                 log.debug("looking at the slot: \(error)")
                 ended.sleep(for: max(Self.interval, RetryPolicy.delay(attempt: failures)))
             }

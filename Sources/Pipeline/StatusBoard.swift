@@ -63,10 +63,15 @@ public final class StatusBoard: Sendable {
 
     /// Changes the status; `body` runs under the board's lock and must not wait for anything.
     public func update(_ body: (inout TaskStatus) -> Void) {
+        change { body(&$0.status) }
+    }
+
+    /// Changes the board, and notes what follows from a changed status.
+    func change(_ body: (inout Board) -> Void) {
         let now = clock.monotonic()
         board.withLock { board in
             let before = (phase: board.status.phase, error: board.status.lastError)
-            body(&board.status)
+            body(&board)
             if board.isStopping, board.status.phase != .failed { board.status.phase = .stopping }
             if board.status.phase == .reconnecting, before.phase != .reconnecting {
                 board.counters.reconnects += 1

@@ -212,7 +212,7 @@ public final class TaskRunner: Sendable {
             exit: .checkpointMismatch,
             "The sink had the task's checkpoint at \(known.position) and has none any more",
             hint: "look whether the directory, database or topic is the one that it was; where it "
-                + "was emptied on purpose, start walrelay anew: it begins with a snapshot"
+                + "was emptied on purpose: walrelay teardown --config FILE, and run begins anew"
         )
     }
 
@@ -261,7 +261,9 @@ public final class TaskRunner: Sendable {
         let isOfRenewal = error.code.hasPrefix("tls.") || renewalCodes.contains(error.code)
         let hasStreamed = run.tables != nil
         return isOfRenewal && run.hasWorkedOrStoodBy
-            || hasStreamed && sinkReturnCodes.contains(error.code)
+            || hasStreamed && clusterCodes.contains(error.code)
+            // The checkpoint was there in this run.
+            || error.code == "sink.checkpoint_gone"
     }
 
     /// Of certificates or passwords that are renewed: a key is there before its certificate, the
@@ -269,13 +271,13 @@ public final class TaskRunner: Sendable {
     /// other.
     private static let renewalCodes = [
         "settings.secret_file", "source.tls", "source.login_refused", "sink.tls",
-        "sink.login_refused",
+        "sink.tls_failed", "sink.login_refused",
     ]
 
-    /// Of a sink that comes back: a volume is not mounted yet, brokers that have just begun do not
-    /// know of all topics.
-    private static let sinkReturnCodes = [
-        "sink.checkpoint_gone", "sink.topics_unfit", "sink.topic_missing",
+    /// Of brokers that have just begun, and do not know of all topics yet; of the files of a
+    /// certificate and its key, one of which is renewed already.
+    private static let clusterCodes = [
+        "sink.topics_unfit", "sink.topic_missing", "sink.property_malformed",
     ]
 
     private func closeQuietly(_ sink: any Sink) {

@@ -8,13 +8,16 @@
 import ChangeModel
 import LibPQ
 import Replication
+import Sink
 
 extension CheckpointFit {
     /// Whether the checkpoint lies in the server's own past; throws the mismatch, exit 74.
     ///
+    /// `reach` is up to where the sink has changes, the checkpoint's position unless it is given.
     /// `history` is asked only where the timelines differ.
     static func verifyTimeline(
         of checkpoint: Checkpoint,
+        reach: LSN? = nil,
         facts: ServerFacts,
         history: () throws -> TimelineHistory
     ) throws {
@@ -33,8 +36,9 @@ extension CheckpointFit {
                 isTransient: true
             )
         }
+        let reach = reach ?? checkpoint.position
         let end = try history().end(of: former)
-        if let end, checkpoint.position <= end { return }
+        if let end, reach <= end { return }
         let lacks =
             end.map {
                 "which was promoted at \($0), before it had all up to there: it lacks what the "
@@ -43,8 +47,7 @@ extension CheckpointFit {
         throw WalrelayError(
             "checkpoint.diverged",
             exit: .checkpointMismatch,
-            "The sink's checkpoint stands at \(checkpoint.position) of timeline \(former); "
-                + "this server is one \(lacks)",
+            "The sink has changes up to \(reach) of timeline \(former); this server is one \(lacks)",
             hint: Slot.afresh
         )
     }
@@ -52,8 +55,8 @@ extension CheckpointFit {
 
 extension TaskRunner {
     /// The same, with the server's own history; blocks.
-    func verifyTimeline(of checkpoint: Checkpoint, facts: ServerFacts) throws {
-        try CheckpointFit.verifyTimeline(of: checkpoint, facts: facts) {
+    func verifyTimeline(of checkpoint: Checkpoint, reach: LSN, facts: ServerFacts) throws {
+        try CheckpointFit.verifyTimeline(of: checkpoint, reach: reach, facts: facts) {
             do throws(PostgresError) {
                 let connection = try Connection.open(
                     options.source.for(.control).replication,
@@ -67,5 +70,32 @@ extension TaskRunner {
                 )
             }
         }
+    }
+
+    /// The checkpoint with the timeline that its server is on now, which it was held against.
+    ///
+    /// Made durable before anything of that timeline is: a part of a transaction that the sink
+    /// comes to have is of this timeline then.
+    func onTimeline(
+        of facts: ServerFacts,
+        _ checkpoint: Checkpoint,
+        in sink: any Sink
+    ) throws -> Checkpoint {
+        guard checkpoint.timeline != facts.timeline, facts.timeline > 0, sink.keepsCheckpoint
+        else { return checkpoint }
+        var now = checkpoint
+        now.timeline = facts.timeline
+        try commit(now, to: sink)
+        return now
+    }
+}
+
+extension Sink {
+    /// Up to where the sink has changes: to the checkpoint, or into a transaction behind it of
+    /// which it has a part.
+    func reach(of checkpoint: Checkpoint) -> LSN {
+        guard let part = partCommit, part >= checkpoint.position else { return checkpoint.position }
+        // The commit's own record has to be there.
+        return LSN(part.rawValue &+ 1)
     }
 }

@@ -76,7 +76,7 @@ enum KafkaProperties {
         if !transactional, values["transactional.id"] != nil {
             section.fault("transactional.id", "needs sink.kafka.transactional: true")
         }
-        if transactional { judgeTimes(values, section) }
+        if transactional { judgeTimes(values, section) } else { judgeGaps(values, section) }
         judgeSecurity(values, section)
         return values
     }
@@ -97,6 +97,20 @@ enum KafkaProperties {
             Int(value).map(bounds.contains) == true ? nil : reason
         case .never(let reason): reason
         case nil: key.hasSuffix("_cb") ? "takes what only a program has, not a text" : nil
+        }
+    }
+
+    /// A record that failed alone would leave a gap, which a consumer cannot see.
+    private static func judgeGaps(_ values: [String: Secret], _ section: Section) {
+        for (key, needed) in [
+            ("enable.gapless.guarantee", "true"), ("message.timeout.ms", "0"),
+            ("delivery.timeout.ms", "0"),
+        ] {
+            guard let value = values[key]?.reveal(), value != needed else { continue }
+            section.fault(
+                key,
+                "must be \(needed) without transactions: a record that fails alone leaves a gap"
+            )
         }
     }
 

@@ -50,6 +50,18 @@ extension SettingsReload {
             }
         }
 
+        /// One that belongs to something: only where that is the same is it taken over.
+        static func live<Value: Equatable & SendableMetatype, Owner: Equatable & SendableMetatype>(
+            _ name: String,
+            _ path: any WritableKeyPath<Settings, Value> & Sendable,
+            of owner: any KeyPath<Settings, Owner> & Sendable
+        ) -> Rule {
+            var rule = live(name, path)
+            let differ = rule.differ
+            rule.differ = { $0[keyPath: owner] == $1[keyPath: owner] && differ($0, $1) }
+            return rule
+        }
+
         static func waits<Value: Equatable & SendableMetatype>(
             _ name: String,
             _ path: any KeyPath<Settings, Value> & Sendable
@@ -63,8 +75,8 @@ extension SettingsReload {
 
     private static let rules: [Rule] = [
         .waits("task", \.task),
-        .live("source.password", \.source.password),
-        .live("source.tls.keyPassword", \.source.keyPassword),
+        .live("source.password", \.source.password, of: \.source.target),
+        .live("source.tls.keyPassword", \.source.keyPassword, of: \.source.target),
         .waits("source", \.source),
         .live("tables.include", \.addedAndRemoved),
         .live("tables.exclude", \.tables.exclude),
@@ -77,11 +89,11 @@ extension SettingsReload {
         .live("batch.rows", \.batch.rows),
         .live("batch.bytes", \.batch.bytes),
         .live("batch.delay", \.batch.delay),
-        .live("sink.postgresql.password", \.target.password),
-        .live("sink.postgresql.tls.keyPassword", \.target.keyPassword),
-        .live("sink.kafka.passwordFile", \.kafka.password),
-        .live("sink.kafka.keyPasswordFile", \.kafka.keyPassword),
-        .live("sink.kafka.properties (passwords)", \.kafka.passwords),
+        .live("sink.postgresql.password", \.target.password, of: \.sinkLogin),
+        .live("sink.postgresql.tls.keyPassword", \.target.keyPassword, of: \.sinkLogin),
+        .live("sink.kafka.passwordFile", \.kafka.password, of: \.sinkLogin),
+        .live("sink.kafka.keyPasswordFile", \.kafka.keyPassword, of: \.sinkLogin),
+        .live("sink.kafka.properties (passwords)", \.kafka.passwords, of: \.sinkLogin),
         .waits("sink", \.sink),
         .waits("format", \.format),
         .waits("slot", \.slot),
@@ -103,6 +115,28 @@ extension Settings.Connection {
 }
 
 extension Settings {
+    /// Where the sink is and who logs in there: what its secrets belong to.
+    fileprivate struct SinkLogin: Equatable {
+        var kind: Sink.Kind
+        var target: Connection.Target?
+        var servers: [String] = []
+        var user: Secret?
+    }
+
+    fileprivate var sinkLogin: SinkLogin {
+        switch sink {
+        case .postgresql(let section):
+            SinkLogin(kind: sink.kind, target: section.connection.target)
+        case .kafka(let section):
+            SinkLogin(
+                kind: sink.kind,
+                servers: section.bootstrapServers,
+                user: section.properties["sasl.username"]
+            )
+        default: SinkLogin(kind: sink.kind)
+        }
+    }
+
     /// The secrets of a sink that is a PostgreSQL itself; of others nothing is there to be set.
     fileprivate struct TargetSecrets: Equatable {
         var password: SecretSource?

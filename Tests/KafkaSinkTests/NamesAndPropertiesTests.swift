@@ -66,6 +66,15 @@ import Testing
         #expect(chosen.transactionalID == nil)
         #expect(chosen.producer.keys.allSatisfy { !$0.hasPrefix("transaction") })
         #expect(chosen.producer["enable.gapless.guarantee"] == "true")
+        // One that timed out alone would leave a gap.
+        #expect(chosen.producer["message.timeout.ms"] == "0")
+        for (name, value) in [
+            ("message.timeout.ms", "5000"), ("enable.gapless.guarantee", "false"),
+        ] {
+            #expect(throws: WalrelayError.self) {
+                try properties([name: value], transactional: false)
+            }
+        }
         #expect(throws: WalrelayError.self) {
             try properties(["transactional.id": "x"], transactional: false)
         }
@@ -92,7 +101,12 @@ import Testing
 @Suite struct CheckpointRecordTests {
     @Test func `what is written is what is read`() throws {
         var record = CheckpointRecord()
-        let partial = PartialTransaction(commitLSN: LSN(0x300), ordinal: 5, lsn: LSN(0x45))
+        let partial = PartialTransaction(
+            commitLSN: LSN(0x300),
+            ordinal: 5,
+            lsn: LSN(0x45),
+            place: 2
+        )
         let document = CheckpointDocument(
             relations: [items.relation],
             types: [],

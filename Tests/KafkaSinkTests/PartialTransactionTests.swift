@@ -90,6 +90,51 @@ struct PartialTransactionTests {
         try next.close()
     }
 
+    @Test func `another change of the same record in the place of the last one is refused`()
+        async throws
+    {
+        let place = try await KafkaPlace.onSharedBroker()
+        // One change, and four that one record of the WAL has brought.
+        func batch(_ firsts: Int, of count: Int) -> ChangeBatch {
+            var batch = rows(1...count, in: transaction(0x300))
+            for index in firsts..<count { batch.changes[index].lsn = LSN(0x99) }
+            return batch
+        }
+        let sink = try place.begun(impatient)
+        try sink.write(batch(1, of: 5))
+        try await waitForPart(sink)
+        try sink.close()
+        // Without the first one each change has come one place nearer.
+        let next = place.sink(impatient)
+        _ = try next.open()
+        #expect(failure { try next.write(batch(0, of: 5)) }.code == "sink.ordinals_changed")
+        try next.close()
+        let last = place.sink(impatient)
+        _ = try last.open()
+        try last.write(batch(1, of: 6))
+        try last.commit(checkpoint(0x400))
+        try last.close()
+    }
+
+    @Test func `rows that are copied beside it take back nothing of a part`() async throws {
+        let broker = try await SharedBroker.broker
+        let place = KafkaPlace(broker.address)
+        let sink = try place.begun(impatient)
+        try sink.write(rows(1...5, in: transaction(0x300)))
+        try await waitForPart(sink)
+        try sink.writeCopied(rows(50...52, in: transaction(0x100), kind: .read))
+        try sink.dropUnfinished()
+        #expect(sink.partCommit == LSN(0x300))
+        // It comes again from its beginning.
+        let end = checkpoint(0x400)
+        try sink.write(rows(1...8, in: transaction(0x300), checkpoint: end))
+        try sink.commit(end)
+        #expect(sink.partCommit == nil)
+        try sink.close()
+        let expected = Array(1...8) + Array(50...52)
+        #expect(try broker.ids(of: place.itemsTopic).sorted() == expected)
+    }
+
     @Test func `a transaction that has become shorter is refused`() async throws {
         let place = try await KafkaPlace.onSharedBroker()
         try await leavePart(place)

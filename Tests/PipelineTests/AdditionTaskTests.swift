@@ -4,6 +4,7 @@
 // between: with a sink in memory that fails when it is told to.
 
 import ChangeModel
+import Glibc
 import LibPQ
 import Pipeline
 import Support
@@ -126,6 +127,45 @@ import Testing
         try await task.end()
     }
 
+    @Test func `a table that comes without its rows leaves a part counted as it was`()
+        async throws
+    {
+        let cluster = try await Self.source()
+        let store = MemoryStore()
+        let task = TaskFixture(cluster, store) {
+            ($0.tables, $0.snapshot) = (Self.rules("t"), .never)
+        }
+        try await eventually("it streams") { task.board.status.phase == .streaming }
+        // While the tables settle, the sink comes to have a part of a transaction to come.
+        let open = try cluster.spawn(
+            "psql",
+            ["-Xq", "-c", "BEGIN; INSERT INTO t VALUES (7, 'x'); SELECT pg_sleep(300)", "postgres"]
+        )
+        let isOpen = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        try await eventually("a transaction is open") { try cluster.psql(isOpen) == "1" }
+        var options = task.live.current
+        options.tables = Self.rules("t", "u")
+        task.live.replace(options)
+        try await eventually("u is published") {
+            try cluster.psql("SELECT count(*) FROM pg_publication_tables") == "2"
+        }
+        let now = try #require(LSN(try cluster.psql("SELECT pg_current_wal_lsn()")))
+        let part = LSN(now.rawValue + (1 << 20))
+        store.part.withLock { $0 = part }
+        open.signal(SIGKILL)
+        try cluster.psql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        )
+        try await eventually("u comes in", timeout: .seconds(60)) {
+            store.checkpoint?.relations.map(\.name).sorted() == ["t", "u"]
+                && store.checkpoint?.copies.contains {
+                    $0.point == LSN(part.rawValue + 1) && $0.progress == .whole
+                } == true
+        }
+        task.stop.request()
+        try await task.end()
+    }
+
     @Test func `a table stays until a transaction is past of which a part is there`() async throws {
         let cluster = try await Self.source()
         let store = MemoryStore()
@@ -133,6 +173,7 @@ import Testing
         // Somewhere behind what is there, as if the sink had seen the beginning of it.
         let position = try #require(store.checkpoint?.position)
         store.part.withLock { $0 = position }
+        try cluster.psql("CREATE TABLE other ()")
         let task = TaskFixture(cluster, store) { $0.tables = Self.rules("t") }
         try cluster.psql("BEGIN; INSERT INTO u VALUES (200); INSERT INTO t VALUES (9, 'x'); COMMIT")
         try await eventually("the transaction comes") { store.lines.contains("insert t 9,x") }

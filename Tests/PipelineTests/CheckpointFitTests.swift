@@ -105,6 +105,30 @@ import Testing
         }
     }
 
+    @Test func `a part of a transaction that the server does not have is ahead of it`() async throws
+    {
+        let world = try await world()
+        let options = TaskOptions(
+            task: "t",
+            source: ConnectionParameters(keywords: [:]),
+            tables: TableSelection(include: [])
+        )
+        for (beyond, expected) in [(UInt64(0), String?.none), (1, "checkpoint.ahead")] {
+            do throws(WalrelayError) {
+                try CheckpointFit.verify(
+                    world.checkpoint,
+                    reach: LSN(world.facts.walLSN.rawValue + beyond),
+                    against: world.slot,
+                    options: options,
+                    facts: world.facts
+                )
+                #expect(expected == nil)
+            } catch {
+                #expect(error.code == expected)
+            }
+        }
+    }
+
     @Test func `an unfinished snapshot needs no slot, and yet the same system`() async throws {
         var world = try await world()
         world.checkpoint.snapshot = .running

@@ -17,7 +17,8 @@ import Testing
         _ former: UInt32?,
         at position: String,
         on timeline: UInt32,
-        snapshot: Checkpoint.SnapshotState = .complete
+        snapshot: Checkpoint.SnapshotState = .complete,
+        reach: String? = nil
     ) async throws -> String? {
         let cluster = try await Self.cluster.value
         return try await onThread {
@@ -35,7 +36,11 @@ import Testing
                 timeline: former
             )
             do {
-                try CheckpointFit.verifyTimeline(of: checkpoint, facts: facts) { Self.history }
+                try CheckpointFit.verifyTimeline(
+                    of: checkpoint,
+                    reach: reach.flatMap { LSN($0) },
+                    facts: facts
+                ) { Self.history }
                 return nil
             } catch let error as WalrelayError {
                 #expect(error.exit == .checkpointMismatch && !error.hint.isEmpty)
@@ -56,6 +61,9 @@ import Testing
         #expect(try await code(1, at: "0/3000", on: 3) == "checkpoint.diverged")
         #expect(try await code(7, at: "0/1", on: 9) == "checkpoint.diverged", "no ancestor")
         #expect(try await code(4, at: "0/1", on: 3) == "server.passed_over")
+        // A part of a transaction that the former primary alone has committed.
+        #expect(try await code(2, at: "0/4000", on: 3, reach: "0/5000") == nil)
+        #expect(try await code(2, at: "0/4000", on: 3, reach: "0/5001") == "checkpoint.diverged")
         #expect(
             try await code(4, at: "0/0", on: 3, snapshot: .running) == nil,
             "what begins anew has nothing to lose"

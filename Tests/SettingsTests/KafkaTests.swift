@@ -154,6 +154,15 @@ private struct Missing: Error {}
     @Test func `a delivery without transactions may take for ever`() throws {
         let draft = draft(properties: ["message.timeout.ms: 0"], "transactional: false")
         #expect(try kafka(draft).properties["message.timeout.ms"] == Secret("0"))
+        for property in [
+            "message.timeout.ms: 1", "delivery.timeout.ms: 1", "enable.gapless.guarantee: false",
+        ] {
+            let faults = Draft(
+                sink: "{ kind: kafka, kafka: { bootstrapServers: a, transactional: false, "
+                    + "properties: { \(property) } } }"
+            ).faults()
+            #expect(faults.count == 1 && faults[0].contains("leaves a gap"), "\(property)")
+        }
     }
 
     @Test func `files are looked for beside the settings`() throws {

@@ -72,6 +72,21 @@ import Testing
         #expect(kept.properties == ["linger.ms": Secret("5")])
     }
 
+    @Test func `a password of another login, or of another kind of sink, waits with that`() throws {
+        let former = try settings("")
+        var new = former
+        new.source.target = .server(hosts: ["h"], ports: [], database: "d", user: "other")
+        new.source.password = .literal(Secret("other"))
+        var kafka = Settings.Sink.Kafka(bootstrapServers: ["a"], topicPrefix: "t")
+        kafka.password = .file("/p")
+        new.sink = .kafka(kafka)
+        for (one, other) in [(former, new), (new, former)] {
+            let reload = SettingsReload(from: one, to: other)
+            #expect(reload.applied == [] && reload.waiting == ["source", "sink"])
+            #expect(reload.settings == one)
+        }
+    }
+
     @Test func `passwords are taken over, and nothing else of a connection`() throws {
         let former = try settings("")
         var new = former

@@ -44,9 +44,14 @@ struct CheckpointLog {
     /// Blocks for `limit` at most. Throws `KafkaError` and `MalformedCheckpoint`.
     func load(from tail: TopicTail, within limit: Duration) throws -> StoredCheckpoint? {
         let deadline = ContinuousClock.now + limit
-        guard let newest = try newest(in: tail, within: limit), let value = newest.value else {
-            return nil
+        let found: TailRecord?
+        do throws(KafkaError) {
+            found = try newest(in: tail, within: limit)
+        } catch {
+            if error.kind == .unknownTopic { return nil }
+            throw error
         }
+        guard let newest = found, let value = newest.value else { return nil }
         let read = try CheckpointRecord.Read(parsing: value)
         guard read.task == task else {
             throw MalformedCheckpoint("its record is that of task \(read.task)")
@@ -80,23 +85,18 @@ struct CheckpointLog {
     }
 
     /// The newest of the small records; `nil` where there is none.
-    func newest(in tail: TopicTail, within limit: Duration) throws -> TailRecord? {
+    func newest(in tail: TopicTail, within limit: Duration) throws(KafkaError) -> TailRecord? {
         let key = key
         var newest: TailRecord?
-        do throws(KafkaError) {
-            try tail.newestByKey(
-                of: topic,
-                within: limit,
-                where: { $0.elementsEqual(key) },
-                { found in
-                    newest = found
-                    return false
-                }
-            )
-        } catch {
-            if error.kind == .unknownTopic { return nil }
-            throw error
-        }
+        try tail.newestByKey(
+            of: topic,
+            within: limit,
+            where: { $0.elementsEqual(key) },
+            { found in
+                newest = found
+                return false
+            }
+        )
         return newest
     }
 

@@ -22,6 +22,27 @@ struct PartialTransaction: Sendable, Equatable, Codable {
     var ordinal: UInt64
     /// That change's own position: another one at its place means that the tables were changed.
     var lsn: LSN
+    /// Which one it is, from 1, of those in a row that have this position, as all rows have that one
+    /// record of a COPY brings; nil in what an earlier version wrote.
+    var place: UInt64?
+}
+
+/// Counts the changes of a transaction that have one position.
+struct PositionRun: Sendable, Equatable {
+    private var commitLSN = LSN.zero
+    private var lsn = LSN.zero
+    /// How many there are so far.
+    private(set) var count: UInt64 = 0
+
+    /// Takes the next change of a transaction.
+    @inline(__always)
+    mutating func take(_ change: Change, of commitLSN: LSN) {
+        if change.lsn == lsn, commitLSN == self.commitLSN {
+            count += 1
+        } else {
+            (self.commitLSN, lsn, count) = (commitLSN, change.lsn, 1)
+        }
+    }
 }
 
 /// Which document belongs to a record.
@@ -154,7 +175,9 @@ struct CheckpointRecord {
         if let timeline = checkpoint.timeline { append(",\"timeline\":\(timeline)") }
         if let partial {
             append(",\"partial\":{\"commitLSN\":\"\(partial.commitLSN)\"")
-            append(",\"ordinal\":\(partial.ordinal),\"lsn\":\"\(partial.lsn)\"}")
+            append(",\"ordinal\":\(partial.ordinal),\"lsn\":\"\(partial.lsn)\"")
+            if let place = partial.place { append(",\"place\":\(place)") }
+            append("}")
         }
         append(",\"document\":{\"number\":\(document.number),\"parts\":\(document.parts)")
         append(",\"formerParts\":\(document.formerParts)}}")

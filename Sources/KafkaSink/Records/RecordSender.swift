@@ -101,6 +101,7 @@ final class RecordSender {
         _ session: ProducerSession
     ) throws -> Bool {
         let partition = Self.partition(parts, isKeyless: record.isKeyless, route)
+        var waiting: ContinuousClock.Instant?
         while true {
             let outcome = route.topic._withUnsafeGuaranteedRef { topic in
                 producer.produce(
@@ -114,11 +115,13 @@ final class RecordSender {
             }
             switch outcome {
             case .queued: return true
-            case .queueFull: try session.waitForRoom()
+            case .queueFull:
+                waiting = waiting ?? .now
+                try session.waitForRoom(since: waiting ?? .now)
             case .tooLarge: return false
             case .failed(let error):
                 let topic = route.topic.takeUnretainedValue().name
-                throw errors.error(error, while: "writing to \(topic)", on: .topic(topic))
+                throw session.refusal(of: error, "writing to \(topic)", .topic(topic))
             }
         }
     }
@@ -151,6 +154,7 @@ final class RecordSender {
         } catch {
             throw errors.error(error, while: "writing to \(name)", on: .topic(name))
         }
+        var waiting: ContinuousClock.Instant?
         while true {
             let outcome = Self.withBytes(key) { key in
                 Self.withBytes(value) { value in
@@ -167,11 +171,13 @@ final class RecordSender {
             case .queued:
                 bytesWritten += UInt64((key?.count ?? 0) + (value?.count ?? 0))
                 return
-            case .queueFull: try session.waitForRoom()
+            case .queueFull:
+                waiting = waiting ?? .now
+                try session.waitForRoom(since: waiting ?? .now)
             case .tooLarge:
                 throw KafkaErrors.callOrder("made a record for \(name) that is too large")
             case .failed(let error):
-                throw errors.error(error, while: "writing to \(name)", on: .topic(name))
+                throw session.refusal(of: error, "writing to \(name)", .topic(name))
             }
         }
     }

@@ -49,11 +49,25 @@ struct ClientProperties {
                 )
             }
             // What comes behind a record that is lost is not delivered either: then a reader may
-            // take the highest sequence of a partition as what it has.
+            // take the highest sequence of a partition as what it has. Of records that have timed
+            // out librdkafka does not promise that: none does, what waits too long is given up with
+            // all that is behind it, by closing the producer.
+            for (name, needed) in [
+                ("enable.gapless.guarantee", "true"), ("message.timeout.ms", "0"),
+                ("delivery.timeout.ms", "0"),
+            ] where given[name].map({ $0 != needed }) ?? false {
+                throw Self.refused(
+                    name,
+                    "it has to be \(needed) where sink.kafka.transactional is false: a record that "
+                        + "fails alone would leave a gap"
+                )
+            }
             choose("enable.gapless.guarantee", "true")
         }
         transactionalID = chosen["transactional.id"]
-        if given["delivery.timeout.ms"] == nil { choose("message.timeout.ms", "\(timeout)") }
+        if given["delivery.timeout.ms"] == nil {
+            choose("message.timeout.ms", options.transactional ? "\(timeout)" : "0")
+        }
         // A record must fit into an empty queue, or it would wait for ever.
         let queue = try Self.number("queue.buffering.max.kbytes", in: given).map { $0 << 10 }
         if let queue, queue < recordLimit {

@@ -103,14 +103,11 @@ final class ProducerSession {
             try producer.flush(timeout: limit + .seconds(5))
         }
         try checkDeliveries()
-        guard isDelivered else {
+        guard isDelivered else { throw undelivered() }
+        // Of a producer that is of no more use what was thrown away counts as no failure.
+        if let error = producer.fatalError {
             isBroken = true
-            throw errors.error(
-                .notDelivered,
-                while: "delivering records",
-                on: .cluster,
-                lastWord: producer.lastError
-            )
+            throw failure(error, "delivering records", .cluster)
         }
     }
 
@@ -137,11 +134,46 @@ final class ProducerSession {
         try checkDeliveries()
     }
 
-    /// Waits a moment for room in the queue; throws `CancellationError` after a stop.
-    func waitForRoom() throws {
+    /// Waits a moment for room in the queue, which is waited for since then.
+    ///
+    /// Throws `CancellationError` after a stop.
+    func waitForRoom(since began: ContinuousClock.Instant) throws {
         try poll(.milliseconds(100))
         try patience.look()
-        if age > limit + .seconds(30), isTransactional { throw gaveUp() }
+        let patienceLeft = limit + .seconds(30)
+        if isTransactional {
+            if age > patienceLeft { throw gaveUp() }
+        } else if ContinuousClock.now - began > patienceLeft {
+            throw undelivered()
+        }
+    }
+
+    /// Why a record is not taken of which librdkafka says only that its state does not allow it.
+    func refusal(of error: KafkaError, _ what: String, _ object: KafkaObject) -> any Error {
+        do {
+            // A record that failed before says more; so does the transaction that has to be aborted
+            // for it, which nothing can be committed of.
+            try poll()
+            if isTransactional, error.isOfState {
+                try call(what, on: object) { () throws(KafkaError) in
+                    try producer.commitTransaction(timeout: Self.abortLimit)
+                }
+            }
+        } catch {
+            return error
+        }
+        isBroken = true
+        return errors.error(error, while: what, on: object)
+    }
+
+    private func undelivered() -> WalrelayError {
+        isBroken = true
+        return errors.error(
+            .notDelivered,
+            while: "delivering records",
+            on: .cluster,
+            lastWord: producer.lastError
+        )
     }
 
     /// Throws away what was not committed; false where only a new session can go on.
@@ -233,6 +265,9 @@ final class ProducerSession {
 }
 
 extension KafkaError {
+    /// RD_KAFKA_RESP_ERR__STATE: the producer is in no state for the call.
+    fileprivate var isOfState: Bool { code == -172 }
+
     /// Records are still not delivered.
     fileprivate static let notDelivered = KafkaError(
         code: -192,

@@ -63,9 +63,19 @@ final class Topics {
                 names.checkpoint,
                 partitions: 1,
                 replicationFactor: options.replicationFactor,
-                configuration: ["cleanup.policy": "compact", "segment.bytes": "16777216"]
+                configuration: safety.merging(
+                    ["cleanup.policy": "compact", "segment.bytes": "16777216"]
+                ) { $1 }
             )
         )
+    }
+
+    /// Of the settings for the tables' topics those on which it depends whether a record that was
+    /// acknowledged stays: what goes on by the checkpoint is as safe as what it says.
+    private var safety: [String: String] {
+        options.topicConfig.filter {
+            ["min.insync.replicas", "unclean.leader.election.enable"].contains($0.key)
+        }
     }
 
     /// The topics besides those of the tables that the settings ask for.
@@ -78,7 +88,12 @@ final class Topics {
             // One partition: what they tell is in an order.
             NeededTopic(
                 purpose: .own,
-                topic: NewTopic(name, partitions: 1, replicationFactor: options.replicationFactor)
+                topic: NewTopic(
+                    name,
+                    partitions: 1,
+                    replicationFactor: options.replicationFactor,
+                    configuration: safety
+                )
             )
         }
     }
@@ -214,6 +229,7 @@ final class Topics {
             }
             guard let unknown, let error = unknown.error else { return }
             let mayMend = error.kind == .unknownTopic || error.kind == .unreachable
+            guard admin.mayGoOn() else { throw CancellationError() }
             guard mayMend, ContinuousClock.now < deadline else {
                 throw errors.error(
                     error,

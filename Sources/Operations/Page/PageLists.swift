@@ -95,10 +95,11 @@ extension StatusPage {
         return """
             <div class="cards">
             \(list("Stream", id: "facts-stream", [
-                ("Tables", stream.tablesText), ("Changes", Quantity.count(stream.changes)),
+                ("Changes", Quantity.count(stream.changes)),
                 ("Transactions", Quantity.count(stream.transactions)),
                 ("Received", stream.receivedLSN), ("Durable", stream.durableLSN),
                 ("Confirmed", source.confirmedFlushLSN), ("End of WAL", source.walLSN),
+                ("Tables", stream.tablesText),
             ]))
             \(list("Source", id: "facts-source", [
                 ("Server", source.serverVersion.map { "PostgreSQL \($0)" }),
