@@ -44,6 +44,8 @@ final class MemoryStore: Sendable {
         /// The same as `lines`, for whoever wants to apply them.
         var events: [MemoryEvent] = []
         var checkpoint: Checkpoint?
+        /// What the checkpoints have said of tables that were not whole, one after another.
+        var copies: [TableCopy] = []
         var faults: [FaultPoint: [WalrelayError]] = [:]
         /// The points in the order in which they were come to, without repeats in a row.
         var points: [FaultPoint] = []
@@ -79,6 +81,9 @@ final class MemoryStore: Sendable {
     let showsUnfinishedSnapshots: Bool
     /// Where a transaction commits of which a part is said to be there.
     let part = Mutex<LSN?>(nil)
+    /// Where the next unfinished transaction that is dropped is to be one of which a part stays:
+    /// what is done at the source then.
+    let leavingPart = Mutex<(@Sendable () throws -> Void)?>(nil)
     /// A snapshot may be begun over a finished one, as `--resnapshot` does.
     let mayBeginAnew: Bool
     /// While set, `write` and a lane's `take` wait as a full disk or a slow reader would make them.
@@ -230,6 +235,7 @@ final class MemorySink: Sink {
                 state.complaints.append("\(checkpoint.position) after \(before.position)")
             }
             state.checkpoint = checkpoint
+            state.copies += checkpoint.copies
             state.add(pending.prefix(committable))
         }
         pending.removeFirst(committable)
@@ -252,6 +258,14 @@ final class MemorySink: Sink {
     }
 
     func abandonCopy() { copied = [] }
+
+    func dropUnfinished() throws {
+        try rollback()
+        guard let leaving = store.leavingPart.withLock({ $0.take() }) else { return }
+        let position = store.checkpoint?.position
+        store.part.withLock { $0 = position }
+        try leaving()
+    }
 
     func idle() throws { try store.reach(.idle) }
 
