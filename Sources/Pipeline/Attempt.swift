@@ -48,13 +48,7 @@ extension TaskRunner {
             return .finished
         }
         if let checkpoint = run.checkpoint {
-            try CheckpointFit.verify(
-                checkpoint,
-                reach: sink.reach(of: checkpoint),
-                against: slot,
-                options: options,
-                facts: facts
-            )
+            try verify(checkpoint, of: sink, against: slot, facts: facts)
         }
         if let slot, options.failover, !slot.isFailover, !slot.isLost {
             try SlotFailover.mark(slot.name, parameters: options.source, stop: stop)
@@ -85,6 +79,21 @@ extension TaskRunner {
             retry: &retry
         )
         return ending == .reachedUntil || stop.isRequested ? .finished : .goOn
+    }
+
+    private func verify(
+        _ checkpoint: Checkpoint,
+        of sink: any Sink,
+        against slot: SlotState?,
+        facts: ServerFacts
+    ) throws(WalrelayError) {
+        try CheckpointFit.verify(
+            checkpoint,
+            reach: sink.reach(of: checkpoint),
+            against: slot,
+            options: options,
+            facts: facts
+        )
     }
 
     /// Has the sink say what does not fit, before anything is made.
