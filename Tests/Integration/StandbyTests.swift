@@ -128,7 +128,7 @@ extension Changeover {
             let cluster = try await NumberedTable.source()
             let (first, second) = try await Self.twins(RelayTask(cluster))
             try NumberedTable.change(cluster, 1_000)
-            first.daemon.kill(SIGSTOP)
+            first.daemon.suspend()
             // As the server does once it has heard nothing for a minute.
             try cluster.psql(
                 """
@@ -289,7 +289,7 @@ extension Changeover {
             try await second.wait(for: "standby")
             try NumberedTable.change(servers.source, 1_000)
             let begin = ContinuousClock.now
-            first.daemon.kill(SIGSTOP)
+            first.daemon.suspend()
             try NumberedTable.change(servers.source, 2_000)
             try await second.wait(for: "streaming", timeout: .seconds(120))
             print("takeover from a daemon that hangs: \(ContinuousClock.now - begin)")

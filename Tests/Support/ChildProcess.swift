@@ -232,6 +232,26 @@ public final class ChildProcess: Sendable {
         }
     }
 
+    /// Has it stand still, and returns when it does.
+    ///
+    /// The threads of a process stop only once one of them has taken the signal, which on a busy
+    /// machine is not at once. SIGCONT has it go on.
+    public func suspend() {
+        signal(SIGSTOP)
+        let deadline = ContinuousClock.now + .seconds(20)
+        while status() == nil, !isStopped, ContinuousClock.now < deadline { usleep(1_000) }
+    }
+
+    /// Whether each of its threads is stopped (proc(5): the state T behind the name).
+    private var isStopped: Bool {
+        let tasks = "/proc/\(pid)/task"
+        let threads = (try? FileManager.default.contentsOfDirectory(atPath: tasks)) ?? []
+        return threads.allSatisfy { thread in
+            let stat = try? String(contentsOfFile: "\(tasks)/\(thread)/stat", encoding: .utf8)
+            return stat?.split(separator: ")").last?.hasPrefix(" T") ?? true
+        }
+    }
+
     /// Blocks until the process has ended, at most `limit`; nil when it still runs then.
     public func waitBlocking(_ limit: Duration) -> ExitStatus? {
         let deadline = ContinuousClock.now + limit

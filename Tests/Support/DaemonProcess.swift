@@ -78,6 +78,9 @@ public final class DaemonProcess: Sendable {
     /// Sends a signal such as `SIGTERM`; returns at once.
     public func kill(_ signal: Int32) { child.signal(signal) }
 
+    /// Has it stand still, and returns when it does; `kill(SIGCONT)` has it go on.
+    public func suspend() { child.suspend() }
+
     /// Waits for its end and gives the status; throws with its last output when time is up.
     @discardableResult
     public func wait(_ timeout: Duration = .seconds(60)) async throws -> ExitStatus {

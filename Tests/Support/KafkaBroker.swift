@@ -96,7 +96,7 @@ public final class KafkaBroker: Sendable {
     }
 
     /// Has it stand still with its connections open.
-    public func suspend() { child?.signal(SIGSTOP) }
+    public func suspend() { child?.suspend() }
 
     /// Goes on after `suspend`.
     public func resume() { child?.signal(SIGCONT) }
