@@ -136,7 +136,7 @@ extension KafkaSink {
                 change.lsn == partial.lsn && (partial.place.map { $0 == run.count } ?? true)
             guard isThere, change.ordinal < partial.ordinal || isSame else {
                 let found =
-                    isThere ? "another change, at \(change.lsn), has that place" : "it has fewer"
+                    isThere ? "another change has that place" : "it has fewer"
                 throw errors.ordinalsChanged(partial, found)
             }
             // Its beginning is told already; its end will be.

@@ -87,8 +87,9 @@ enum CheckpointFit {
         if reach > facts.walLSN, !facts.isStandby {
             throw mismatch(
                 "checkpoint.ahead",
-                "The sink has changes up to \(reach), ahead of the server's WAL at \(facts.walLSN): the server was restored to an earlier state, or a "
-                    + "standby that had not received all took its place; the sink has changes "
+                "The sink has changes up to \(reach), ahead of the server's WAL at "
+                    + "\(facts.walLSN): the server was restored to an earlier state, or a standby "
+                    + "that had not received all took its place; the sink has changes "
                     + "that the source does not know",
                 afresh
             )

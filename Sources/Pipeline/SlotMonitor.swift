@@ -32,6 +32,8 @@ final class SlotMonitor: Sendable {
         var verdict: Verdict?
         /// When the slot was looked at last, and whether a walsender had it.
         var look = (at: ContinuousClock.now, hasWalsender: true)
+        /// When the server had no room for that look last.
+        var refusedAt: ContinuousClock.Instant?
     }
 
     private static let interval: Duration = .seconds(2)
@@ -100,11 +102,15 @@ final class SlotMonitor: Sendable {
 
     /// Whether a walsender that sends nothing may be busy: the server says that it has the slot.
     ///
-    /// Where nobody answers that question, it is taken for so for five minutes.
+    /// Where nobody answers that question, it is taken for so for five minutes; where the server has
+    /// no connection left for it, and so lives, for half an hour.
     var isWalsenderBusy: Bool {
-        let look = state.withLock(\.look)
-        let age = ContinuousClock.now - look.at
-        return age < .seconds(30) ? look.hasWalsender : age < .seconds(300)
+        let (look, refusedAt) = state.withLock { ($0.look, $0.refusedAt) }
+        let now = ContinuousClock.now
+        let age = now - look.at
+        let isFull = refusedAt.map { now - $0 < .seconds(60) } ?? false
+        return age < .seconds(30)
+            ? look.hasWalsender : age < (isFull ? .seconds(1_800) : .seconds(300))
     }
 
     /// Ends the looking.
@@ -125,9 +131,9 @@ final class SlotMonitor: Sendable {
             } catch {
                 failures += 1
                 if !ended.isRequested { board.count { $0.isSourceUp = false } }
-                // A server that refuses is one that lives: what was seen last goes on to hold.
-                if (error as? PostgresError)?.sqlState.isEmpty == false {
-                    state.withLock { $0.look.at = .now }
+                // SQLSTATE class 53: insufficient resources, such as too many connections.
+                if (error as? PostgresError)?.sqlState.hasPrefix("53") == true {
+                    state.withLock { $0.refusedAt = .now }
                 }
                 log.debug("looking at the slot: \(error)")
                 ended.sleep(for: max(Self.interval, RetryPolicy.delay(attempt: failures)))

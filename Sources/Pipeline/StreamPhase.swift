@@ -27,7 +27,7 @@ extension TaskRunner {
             return .stopped
         }
         let publicationOID = try samePublication(as: checkpoint, on: control)
-        let checkpoint = try onTimeline(of: facts, checkpoint, in: sink)
+        let checkpoint = try onTimeline(of: facts, checkpoint, in: sink, run: &run)
         var start = try forget(checkpoint, in: sink, run: &run, control: control)
         if start.snapshot == .complete, run.partCommit == nil {
             run.checkpoint = start

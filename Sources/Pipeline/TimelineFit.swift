@@ -79,13 +79,15 @@ extension TaskRunner {
     func onTimeline(
         of facts: ServerFacts,
         _ checkpoint: Checkpoint,
-        in sink: any Sink
+        in sink: any Sink,
+        run: inout RunState
     ) throws -> Checkpoint {
         guard checkpoint.timeline != facts.timeline, facts.timeline > 0, sink.keepsCheckpoint
         else { return checkpoint }
         var now = checkpoint
         now.timeline = facts.timeline
         try commit(now, to: sink)
+        run.checkpoint = now
         return now
     }
 }

@@ -75,8 +75,8 @@ extension SettingsReload {
 
     private static let rules: [Rule] = [
         .waits("task", \.task),
-        .live("source.password", \.source.password, of: \.source.target),
-        .live("source.tls.keyPassword", \.source.keyPassword, of: \.source.target),
+        .live("source.password", \.source.password, of: \.sourceLogin),
+        .live("source.tls.keyPassword", \.source.keyPassword, of: \.sourceLogin),
         .waits("source", \.source),
         .live("tables.include", \.addedAndRemoved),
         .live("tables.exclude", \.tables.exclude),
@@ -115,25 +115,33 @@ extension Settings.Connection {
 }
 
 extension Settings {
-    /// Where the sink is and who logs in there: what its secrets belong to.
-    fileprivate struct SinkLogin: Equatable {
-        var kind: Sink.Kind
+    /// Where one logs in, as whom, and with which key: what passwords belong to.
+    fileprivate struct Login: Equatable {
+        var sink: Sink.Kind?
         var target: Connection.Target?
+        var key: String?
         var servers: [String] = []
-        var user: Secret?
+        var properties: [String: Secret] = [:]
     }
 
-    fileprivate var sinkLogin: SinkLogin {
+    fileprivate var sourceLogin: Login { Login(target: source.target, key: source.tls?.key) }
+
+    fileprivate var sinkLogin: Login {
         switch sink {
         case .postgresql(let section):
-            SinkLogin(kind: sink.kind, target: section.connection.target)
+            let connection = section.connection
+            return Login(sink: sink.kind, target: connection.target, key: connection.tls?.key)
         case .kafka(let section):
-            SinkLogin(
-                kind: sink.kind,
+            let properties = section.properties.filter { name, _ in
+                ["sasl.", "ssl."].contains(where: name.hasPrefix)
+                    && !KafkaProperties.isPassword(name)
+            }
+            return Login(
+                sink: sink.kind,
                 servers: section.bootstrapServers,
-                user: section.properties["sasl.username"]
+                properties: properties
             )
-        default: SinkLogin(kind: sink.kind)
+        default: return Login(sink: sink.kind)
         }
     }
 
