@@ -8,7 +8,7 @@ import Glibc
 
 /// The process's standard output.
 enum StandardOutput {
-    /// Writes all of the text, ahead of nothing that `print` still holds back.
+    /// Writes all of the text, after what `print` still holds back.
     ///
     /// Blocks while the reader is slow. Throws `output.closed`, exit 0, where it has gone: `head`
     /// has seen what it wanted; and `output.failed`, exit 75, on a full disk.

@@ -75,7 +75,8 @@ struct TerminalScreen {
     func draw(_ lines: [StyledText], in size: Size = Self.size()) {
         let text = Self.fit(lines, in: size).map { $0.rendered(isColoured: isColoured) }
             .joined(separator: "\u{1B}[K\n")
-        Self.write("\u{1B}[H" + text + "\u{1B}[K\u{1B}[J")
+        // Whoever has taken the terminal away sees no frame.
+        try? StandardOutput.write("\u{1B}[H" + text + "\u{1B}[K\u{1B}[J")
     }
 
     /// The lines that a window has room for; the last one says how many more there are.
@@ -86,18 +87,6 @@ struct TerminalScreen {
             shown[size.rows - 1] = StyledText("… and \(more) lines more", .quiet)
         }
         return shown.map { $0.cut(toColumns: size.columns) }
-    }
-
-    private static func write(_ text: String) {
-        var text = text
-        text.withUTF8 { bytes in
-            var rest = bytes
-            while !rest.isEmpty {
-                let count = Glibc.write(STDOUT_FILENO, rest.baseAddress, rest.count)
-                guard count > 0 || errno == EINTR else { return }
-                rest = UnsafeBufferPointer(rebasing: rest.dropFirst(max(0, count)))
-            }
-        }
     }
 
     // Both are called in signal handlers: a write(2) of bytes that are there, and nothing else.

@@ -74,17 +74,12 @@ public enum DirectoryCheck {
     private static func nearest(_ path: String) -> String {
         var place = path
         var status = stat()
-        while stat(place, &status) != 0, errno == ENOENT || errno == ENOTDIR, place != "/" {
-            place = Self.parent(of: place)
+        while stat(place, &status) != 0, errno == ENOENT || errno == ENOTDIR,
+            place != "/", place != "."
+        {
+            place = SinkDirectory.parent(of: place)
         }
         return place
-    }
-
-    private static func parent(of path: String) -> String {
-        var path = path[...]
-        while path.count > 1, path.hasSuffix("/") { path.removeLast() }
-        guard let slash = path.lastIndex(of: "/") else { return path == "." ? "/" : "." }
-        return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 
     /// Bytes that are left for users other than root.

@@ -19,15 +19,16 @@ struct Errno: Error, Equatable {
     var text: String { String(cString: strerror(code)) }
     /// Whether room is what is lacking: on the device, or in a quota.
     var isDiskFull: Bool { code == ENOSPC || code == EDQUOT }
+
     private static let passing: Set<CInt> = [
         EIO, ENXIO, ENODEV, ESTALE, ETIMEDOUT, ENOTCONN, EHOSTDOWN, EHOSTUNREACH, EMFILE, ENFILE,
         ENOMEM, EBUSY, ENOLCK,
     ]
+
     /// Whether it may be otherwise later without other settings: room, a device or a file server
     /// that comes back, descriptors and memory of the machine.
     var mayPass: Bool {
-        isDiskFull
-            || Self.passing.contains(code)
+        isDiskFull || Self.passing.contains(code)
     }
 }
 
@@ -126,13 +127,7 @@ final class SinkDirectory {
 
     /// Makes a directory and what is missing above it, each durable in its parent.
     private static func create(_ path: String) throws(Errno) {
-        var parent = path
-        while parent.count > 1, parent.hasSuffix("/") { parent.removeLast() }
-        if let slash = parent.lastIndex(of: "/") {
-            parent = slash == parent.startIndex ? "/" : String(parent[..<slash])
-        } else {
-            parent = "."
-        }
+        let parent = parent(of: path)
         var error = makeDirectory(path)
         if error == ENOENT, parent != path {
             try create(parent)
@@ -144,6 +139,14 @@ final class SinkDirectory {
             try repeating { Glibc.open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
         )
         _ = try repeating { fsync(handle.descriptor) }
+    }
+
+    /// The directory that a path lies in; `.` for a name alone.
+    static func parent(of path: String) -> String {
+        var path = path[...]
+        while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+        guard let slash = path.lastIndex(of: "/") else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 
     private static func makeDirectory(_ path: String) -> CInt {

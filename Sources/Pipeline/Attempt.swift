@@ -30,7 +30,7 @@ extension TaskRunner {
         try considerResnapshot(&run, sink: sink, facts: facts, control: control)
         if let checkpoint = run.checkpoint {
             try CheckpointFit.verifyOrigin(of: checkpoint, options: options, facts: facts)
-            try verifyTimeline(of: checkpoint, reach: sink.reach(of: checkpoint), facts: facts)
+            try verifyTimeline(of: checkpoint, in: sink, facts: facts)
         }
         if !run.isChecked {
             try checkPrerequisites(run, on: control)
@@ -48,7 +48,7 @@ extension TaskRunner {
             return .finished
         }
         if let checkpoint = run.checkpoint {
-            try verify(checkpoint, of: sink, against: slot, facts: facts)
+            try verify(checkpoint, in: sink, against: slot, facts: facts)
         }
         if let slot, options.failover, !slot.isFailover, !slot.isLost {
             try SlotFailover.mark(slot.name, parameters: options.source, stop: stop)
@@ -81,9 +81,10 @@ extension TaskRunner {
         return ending == .reachedUntil || stop.isRequested ? .finished : .goOn
     }
 
-    private func verify(
+    /// Whether slot and server have what the sink goes on from; throws the mismatch, exit 74.
+    func verify(
         _ checkpoint: Checkpoint,
-        of sink: any Sink,
+        in sink: any Sink,
         against slot: SlotState?,
         facts: ServerFacts
     ) throws(WalrelayError) {

@@ -31,7 +31,7 @@ extension TaskRunner {
         if let slot, slot.isActive { throw Self.inUse(slot) }
         let misfit = try misfit(
             of: run.checkpoint,
-            reach: run.checkpoint.map { sink.reach(of: $0) } ?? .zero,
+            in: sink,
             slot,
             facts: facts,
             control: control
@@ -61,7 +61,7 @@ extension TaskRunner {
     /// run's refusal is not to be passed over.
     private func misfit(
         of checkpoint: Checkpoint?,
-        reach: LSN,
+        in sink: any Sink,
         _ slot: SlotState?,
         facts: ServerFacts,
         control: borrowing Connection
@@ -74,14 +74,8 @@ extension TaskRunner {
         if options.snapshot == .only, checkpoint.snapshot == .complete { return nil }
         do {
             try CheckpointFit.verifyOrigin(of: checkpoint, options: options, facts: facts)
-            try CheckpointFit.verify(
-                checkpoint,
-                reach: reach,
-                against: slot,
-                options: options,
-                facts: facts
-            )
-            try verifyTimeline(of: checkpoint, reach: reach, facts: facts)
+            try verify(checkpoint, in: sink, against: slot, facts: facts)
+            try verifyTimeline(of: checkpoint, in: sink, facts: facts)
         } catch let error as WalrelayError
             where error.exit == .checkpointMismatch && !error.isTransient
         {

@@ -55,7 +55,12 @@ extension CheckpointFit {
 
 extension TaskRunner {
     /// The same, with the server's own history; blocks.
-    func verifyTimeline(of checkpoint: Checkpoint, reach: LSN, facts: ServerFacts) throws {
+    func verifyTimeline(
+        of checkpoint: Checkpoint,
+        in sink: any Sink,
+        facts: ServerFacts
+    ) throws {
+        let reach = sink.reach(of: checkpoint)
         try CheckpointFit.verifyTimeline(of: checkpoint, reach: reach, facts: facts) {
             do throws(PostgresError) {
                 let connection = try Connection.open(

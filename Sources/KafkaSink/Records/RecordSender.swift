@@ -115,9 +115,7 @@ final class RecordSender {
             }
             switch outcome {
             case .queued: return true
-            case .queueFull:
-                waiting = waiting ?? .now
-                try session.waitForRoom(since: waiting ?? .now)
+            case .queueFull: try session.waitForRoom(since: &waiting)
             case .tooLarge: return false
             case .failed(let error):
                 let topic = route.topic.takeUnretainedValue().name
@@ -171,9 +169,7 @@ final class RecordSender {
             case .queued:
                 bytesWritten += UInt64((key?.count ?? 0) + (value?.count ?? 0))
                 return
-            case .queueFull:
-                waiting = waiting ?? .now
-                try session.waitForRoom(since: waiting ?? .now)
+            case .queueFull: try session.waitForRoom(since: &waiting)
             case .tooLarge:
                 throw KafkaErrors.callOrder("made a record for \(name) that is too large")
             case .failed(let error):

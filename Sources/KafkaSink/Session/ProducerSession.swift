@@ -134,10 +134,12 @@ final class ProducerSession {
         try checkDeliveries()
     }
 
-    /// Waits a moment for room in the queue, which is waited for since then.
+    /// Waits a moment for room in the queue; notes since when that is waited for.
     ///
     /// Throws `CancellationError` after a stop.
-    func waitForRoom(since began: ContinuousClock.Instant) throws {
+    func waitForRoom(since waiting: inout ContinuousClock.Instant?) throws {
+        let began = waiting ?? .now
+        waiting = began
         try poll(.milliseconds(100))
         try patience.look()
         let patienceLeft = limit + .seconds(30)
